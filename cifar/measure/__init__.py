@@ -1,0 +1,1 @@
+"""How it is measured on this node: devices, environment, campaign."""

@@ -1,0 +1,1 @@
+"""What is measured: the dataset, its generators, the network and its training."""

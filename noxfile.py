@@ -1,0 +1,73 @@
+"""The door for people and CI: `nox -s bench` measures this node, `nox -s tests` tests the code, `nox -l` lists all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests"]
+
+# A node with an NVIDIA driver gets TensorFlow's CUDA build (2.6 GB), any other node the one for CPUs.
+LOCK = "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+# Every hash and no address; one lock for Python 3.11 to 3.13.
+LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes", "--universal"]
+LOCKING += ["--python-version=3.11", "pyproject.toml", "--group=tests", "--group=build"]
+
+
+def install(session: nox.Session, lock: str) -> None:
+    """Install exactly what the lock names, then this checkout, and nothing else.
+
+    Compiled, as pip does it: a TensorFlow without bytecode takes three times as long to import.
+    """
+    session.install("-r", f"containers/requirements-{lock}.txt", env={"UV_COMPILE_BYTECODE": "1"})
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure each device of this node and report: nox -s bench -- [--device cpu --device gpu] [--quick] ..."""
+    install(session, LOCK)
+    session.run("cifar", "bench", *session.posargs)
+
+
+@nox.session
+def once(session: nox.Session) -> None:
+    """Run each benchmark once, checked but not timed: nox -s once -- [--device gpu] ..."""
+    install(session, LOCK)
+    session.run("cifar", "prepare", "--synthetic")
+    session.run("pytest", "benchmarks", "--benchmark-disable", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of one or more campaigns anew: nox -s report -- [results/A results/B] ..."""
+    install(session, "lint")
+    session.run("cifar", "report", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test the code, on the CPU and without a network: nox -s tests -- [-k NAME] ..."""
+    install(session, "cpu")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Make the locks anew, each with hashes and without an address (needs uv)."""
+    for name, extra in (("cpu", "--extra=cpu"), ("cuda", "--extra=cuda"), ("lint", "--group=lint")):
+        output = f"--output-file=containers/requirements-{name}.txt"
+        session.run("uv", "pip", "compile", *LOCKING, extra, output, external=True)
