@@ -1,0 +1,118 @@
+"""From an address and a SHA-256 to that file in a folder; an interrupted download goes on where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import time
+import urllib.request
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+REMEDY = "Get the archive elsewhere and name it by --source PATH, or use the stand-in by --synthetic"
+
+
+def archive(url: str, sha256: str, folder: Path, *, tries: int = 3, progress: Callable[[str, int, int], None]) -> Path:
+    """Return the path of the downloaded file in the folder; it is only there when complete and right.
+
+    A file that is there already is taken as it is. Two processes at once: the second waits for the first.
+    `progress` receives (what, bytes done, bytes in total or 0 while unknown).
+    Raises ConnectionError where the server cannot be reached or the connection breaks `tries` times, ValueError
+    where the file has another SHA-256 (it is removed), OSError where the folder cannot be written.
+    """
+    target = folder / PurePosixPath(urlsplit(url).path).name
+    part = target.with_name(f"{target.name}.part")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(target.with_name(f"{target.name}.lock")):
+        if target.exists():
+            return target
+        _fetch(url, part, tries, progress)
+        with part.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            part.unlink()
+            msg = f"{url}: SHA-256 {found} instead of {sha256}; the file was removed. Try again. {REMEDY}"
+            raise ValueError(msg)
+        part.replace(target)
+    return target
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold the lock, which the system frees when this process ends, however it ends."""
+    with lock.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class _Reasons(logging.Handler):
+    """Keeps why downloads failed: pypdl says it to its log only."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the sentence of the record."""
+        self.reasons.append(record.getMessage())
+
+
+def _fetch(url: str, part: Path, tries: int, progress: Callable[[str, int, int], None]) -> None:
+    """Download to `part`, beside which pypdl keeps what it needs to go on after an interruption."""
+    import aiohttp  # noqa: PLC0415 (slow to import, and hardly ever needed)
+    from pypdl import Pypdl  # noqa: PLC0415
+
+    _mend(part)
+    handler = _Reasons()
+    logger = logging.Logger(__name__)  # noqa: LOG001 (pypdl's own writes into the working folder)
+    logger.addHandler(handler)
+    loader = Pypdl(logger=logger)
+    try:
+        loader.start(
+            url,
+            str(part),
+            segments=1,
+            retries=tries - 1,
+            etag_validation=False,  # the SHA-256 decides, and not every server sends one
+            block=False,
+            display=False,
+            proxy=_proxy(url),
+            timeout=aiohttp.ClientTimeout(sock_connect=20, sock_read=60),
+        )
+        while not loader.completed:
+            progress(f"download {part.stem}", loader.current_size, loader.size or 0)
+            time.sleep(0.1)
+    finally:
+        loader.shutdown()
+    if loader.failed:
+        why = "; ".join(dict.fromkeys(handler.reasons)) or "no reason given"
+        msg = f"{url}: could not be downloaded ({why}). What has come is kept: another try goes on from there. {REMEDY}"
+        raise ConnectionError(msg)
+    progress(f"download {part.stem}", part.stat().st_size, part.stat().st_size)
+
+
+def _mend(part: Path) -> None:
+    """Remove pypdl's note on a download where it was cut itself; pypdl would never get beyond it."""
+    note = part.with_name(f"{part.name}.json")
+    try:
+        json.loads(note.read_text())
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        note.unlink()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for the address: pypdl itself does not look."""
+    address = urlsplit(url)
+    if urllib.request.proxy_bypass(address.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(address.scheme)
