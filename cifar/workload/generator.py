@@ -1,0 +1,197 @@
+"""From an HDF5 file to batches of images and labels: our generator, and the lesson's own as the baseline."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import keras
+import numpy as np
+
+from cifar.workload import dataset
+from cifar.workload.model import CLASSES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Batch = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
+
+_SPLITS = ("train", "valid")
+
+
+class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of a prepared HDF5 file, shuffled over the whole split anew for every epoch.
+
+    `generator[i]` is batch `i` of the current epoch: images float32 (n, 32, 32, 3) in [0, 1] and labels
+    one-hot float32 (n, 10), where n is `batch_size` but for the last batch, which may be smaller.  In an
+    epoch each image comes exactly once.  The order depends on `seed` and the epoch's number alone;
+    `on_epoch_end()` draws the next.
+
+    The images stay in the file, mapped into memory.  A batch's arrays are the caller's for as long as any
+    reference to them lives, and are used again after that.
+
+    Raises FileNotFoundError or ValueError, with the remedy, for a file that `cifar prepare` did not make,
+    an unknown split, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str = "train",
+        batch_size: int = 250,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        **options: Any,  # noqa: ANN401 Keras's
+    ) -> None:
+        """Open `split` ('train' or 'valid') of `path`; `options` are those of Keras's PyDataset."""
+        super().__init__(**options)
+        if split not in _SPLITS:
+            message = f"split must be one of {_SPLITS}, not {split!r}"
+            raise ValueError(message)
+        if batch_size < 1:
+            message = f"batch_size must be at least 1, not {batch_size}"
+            raise ValueError(message)
+        dataset.describe(path)
+        self.batch_size, self.shuffle, self.seed, self.epoch = batch_size, shuffle, seed, 0
+        self._images, self._labels = _mapped(Path(path), split)
+        self._pixels = _Buffers((batch_size, *self._images.shape[1:]), np.uint8)
+        self._scaled = _Buffers((batch_size, *self._images.shape[1:]), np.float32)
+        self._order = self._permutation()
+
+    @property
+    def images(self) -> int:
+        """Number of images in an epoch."""
+        return len(self._images)
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Positions in the file in the order in which this epoch delivers them, int64 (images,)."""
+        return self._order
+
+    def digest(self, batches: int | None = None) -> str:
+        """SHA-256 (hex) of the order of this epoch's first `batches` batches (all when None)."""
+        stop = self.images if batches is None else batches * self.batch_size
+        return hashlib.sha256(self._order[:stop].tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch, the last and possibly smaller one included."""
+        return math.ceil(self.images / self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Batch `index` of the current epoch; IndexError beyond the last."""
+        if not 0 <= index < len(self):
+            message = f"batch {index} of {len(self)}"
+            raise IndexError(message)
+        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        pixels = self._pixels.lend()[: len(chosen)]
+        scaled = self._scaled.lend()[: len(chosen)]
+        np.take(self._images, chosen, axis=0, out=pixels, mode="clip")
+        np.divide(pixels, np.float32(255), out=scaled)
+        return scaled, _one_hot(self._labels[chosen])
+
+    def on_epoch_end(self) -> None:
+        """Draw the order of the next epoch."""
+        self.epoch += 1
+        self._order = self._permutation()
+
+    def _permutation(self) -> NDArray[np.int64]:
+        """The order of epoch `self.epoch`: a uniform permutation, or the file's own order."""
+        if not self.shuffle:
+            return np.arange(self.images)
+        return np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.images)
+
+
+class LessonGenerator(keras.utils.PyDataset):  # type: ignore[misc]
+    """The lesson's generator as taught, the baseline: the same reads and the same arithmetic.
+
+    It differs from the lesson only where Keras 3 demands it (the base class and its initialiser).  So its
+    `shuffle` permutes indices that nothing reads, each batch looks its dataset up anew, and every end of an
+    epoch reads a whole split for its length.
+    """
+
+    def __init__(self, filename: str | Path, batch_size: int, test: bool = False, shuffle: bool = True) -> None:  # noqa: FBT001, FBT002 the lesson's signature
+        """Open `filename`; `test` selects the validation split."""
+        super().__init__()
+        self.hf = h5py.File(filename, "r")
+        self.batch_size = batch_size
+        self.test = test
+        self.shuffle = shuffle
+        self.on_epoch_end()
+
+    def __del__(self) -> None:
+        """Close the file."""
+        if hasattr(self, "hf"):
+            self.hf.close()
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return int(np.ceil(len(self.indices) / self.batch_size))
+
+    def __getitem__(self, idx: int) -> Batch:
+        """Batch `idx` in the file's order: images float32 in [0, 1], labels one-hot float64."""
+        part = "valid" if self.test else "train"
+        rows = slice(self.batch_size * idx, self.batch_size * (idx + 1))
+        images = self.hf[f"x_{part}"][rows, ...]
+        labels = self.hf[f"y_{part}"][rows]
+        return (
+            np.array(images).astype("float32") / 255.0,  # type: ignore[return-value]
+            keras.utils.to_categorical(np.array(labels), CLASSES),
+        )
+
+    def on_epoch_end(self) -> None:
+        """Read the whole split for its length, then shuffle indices that are never used, as the lesson does."""
+        part = "valid" if self.test else "train"
+        self.indices = np.arange(self.hf[f"x_{part}"][:].shape[0])
+        if self.shuffle:
+            np.random.shuffle(self.indices)  # noqa: NPY002 the lesson's call
+
+
+class _Buffers:
+    """Arrays of one shape, lent out and lent again once nobody holds them any more.
+
+    A fresh array of 3 MB is a fresh mapping: its page faults cost 12 times the work done in it.  An array is
+    free when its only references are the pool's own, which Python counts for us; views (also those that
+    frameworks make without copying) keep their base alive and so keep it from being lent again.
+    """
+
+    _KEPT = 16
+    # An array in `self._arrays` under the loop variable, counted by a call: three references.
+    _FREE = 3
+
+    def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
+        self._shape, self._dtype = shape, dtype
+        self._arrays: list[NDArray[Any]] = []
+        self._lock = threading.Lock()
+
+    def lend(self) -> NDArray[Any]:
+        """A view of an array that nobody else holds; its content is arbitrary."""
+        with self._lock:
+            for array in self._arrays:
+                if sys.getrefcount(array) == self._FREE:
+                    return array[:]
+            array = np.empty(self._shape, self._dtype)
+            if len(self._arrays) < self._KEPT:
+                self._arrays.append(array)
+            return array[:]
+
+
+def _mapped(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images uint8 (n, 32, 32, 3), mapped read-only, and labels uint8 (n,), in memory."""
+    with h5py.File(path, "r") as file:
+        images, labels = file[f"x_{split}"], file[f"y_{split}"][:].reshape(-1)
+        offset = images.id.get_offset()
+        if offset is None:
+            message = f"{path}: x_{split} is chunked or compressed and cannot be mapped; run `cifar prepare` anew"
+            raise ValueError(message)
+        return np.asarray(np.memmap(path, np.uint8, "r", offset, images.shape)), labels
+
+
+def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Labels (n,) in 0..9 to float32 (n, 10)."""
+    return np.eye(CLASSES, dtype=np.float32)[labels]

@@ -1,0 +1,83 @@
+"""From a seed to the lesson's network, and from the network to the floating-point operations one image costs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import keras
+import numpy as np
+
+IMAGE_SHAPE = (32, 32, 3)
+CLASSES = 10
+
+
+def build(seed: int = 0) -> keras.Sequential:
+    """The lesson's network, uncompiled: images float32 (n, 32, 32, 3) in [0, 1] to probabilities float32 (n, 10).
+
+    Weights and dropout masks are fixed by `seed`.  The kernels are drawn by NumPy from the distribution of
+    Keras's default (Glorot and Bengio 2010, eq. 16), so they are bit-equal on every device and backend;
+    biases start at zero.
+    """
+    layers: list[keras.Layer] = [keras.Input(IMAGE_SHAPE)]
+    for filters in (32, 64, 128, 256):
+        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
+        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same"))
+    layers.append(keras.layers.Flatten())
+    for number, units in enumerate((256, 512)):
+        layers.append(keras.layers.Dense(units, activation="relu"))
+        layers.append(keras.layers.Dropout(0.2, seed=2 * seed + number))
+    layers.append(keras.layers.Dense(CLASSES, activation="softmax"))
+    model = keras.Sequential(layers, name="lesson")
+    model.set_weights(_initial_weights(model, seed))
+    return model
+
+
+def _initial_weights(model: keras.Model, seed: int) -> list[np.ndarray[Any, Any]]:
+    """Glorot-uniform kernels and zero biases, in the order of `model.weights` that `set_weights` takes."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    values = []
+    for weight in model.weights:
+        shape = tuple(weight.shape)
+        if len(shape) > 1:
+            field = int(np.prod(shape[:-2]))
+            limit = np.sqrt(6.0 / (field * (shape[-2] + shape[-1])))
+            values.append(random.uniform(-limit, limit, shape).astype("float32"))
+        else:
+            values.append(np.zeros(shape, "float32"))
+    return values
+
+
+def digest(model: keras.Model) -> str:
+    """SHA-256 (hex) of all trainable weights in order: equal digests are equal starting points."""
+    sha = hashlib.sha256()
+    for weight in model.trainable_weights:
+        sha.update(np.ascontiguousarray(weight).tobytes())
+    return sha.hexdigest()
+
+
+def forward_flop(model: keras.Model) -> int:
+    """Floating-point operations of one image's forward pass: two (multiply, add) for each weight's each use.
+
+    Counted from the layers' own shapes; convolutions and dense layers only, since pooling, biases and
+    activations are below 1 % of them here.
+    """
+    return sum(_layer_flop(layer) for layer in model.layers)
+
+
+def training_flop(model: keras.Model) -> int:
+    """Floating-point operations of one image's training step.
+
+    Forward, gradient with respect to the weights, and gradient with respect to the input cost the same for a
+    layer; the first layer's input gradient is not needed.
+    """
+    costs = [cost for cost in map(_layer_flop, model.layers) if cost]
+    return 3 * sum(costs) - costs[0]
+
+
+def _layer_flop(layer: keras.Layer) -> int:
+    """Floating-point operations of `layer` on one image; 0 for layers without a kernel."""
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+        return 0
+    uses = int(np.prod(layer.output.shape[1:-1]))
+    return 2 * uses * int(np.prod(layer.kernel.shape))

@@ -1,0 +1,121 @@
+"""From a network and batches to losses, accuracies and predictions, on the device of the caller's scope.
+
+Everything here runs where the surrounding `tf.device` scope says.  Calls return when their work has been
+handed to the device; who times them waits for the device (`Device.wait`) or reads a value.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+Pair = tuple[Any, Any]
+
+
+def prepare(model: keras.Model, *, xla: bool = False) -> keras.Model:
+    """Compile `model` as the lesson does: Adam at 0.001, categorical cross-entropy, accuracy; returns it.
+
+    `xla` is said and never left to Keras: its "auto" chooses XLA wherever the node has a GPU, also for a
+    process that hides the GPU and computes on the CPU, which XLA makes slower.
+    """
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=0.001),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=xla,
+    )
+    # Its moments exist before the first step, so that the step is traced once.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def step(model: keras.Model) -> Callable[[Any, Any], Any]:
+    """A compiled training step: images and one-hot labels to the batch's mean loss before the step, a tensor ().
+
+    It does what a step of `fit` does, without the dataset that `fit` builds around it.
+    """
+    loss_of = keras.losses.CategoricalCrossentropy()
+
+    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors or arrays
+        with tf.GradientTape() as tape:
+            loss = loss_of(labels, model(images, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    return one_step  # type: ignore[no-any-return]
+
+
+def forward(model: keras.Model) -> Callable[[Any], Any]:
+    """A compiled forward pass: images float32 (n, 32, 32, 3) to probabilities, a tensor (n, 10)."""
+
+    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def probabilities(images: Any) -> Any:  # noqa: ANN401 tensors or arrays
+        return model(images, training=False)
+
+    return probabilities  # type: ignore[no-any-return]
+
+
+def epoch(one_step: Callable[[Any, Any], Any], batches: Iterable[Pair]) -> list[Any]:
+    """Run one step a batch and return the loss of each, tensors ()."""
+    return [one_step(images, labels) for images, labels in batches]
+
+
+def take(batches: Sequence[Pair] | keras.utils.PyDataset, count: int) -> Iterable[Pair]:
+    """The first `count` batches, one after the other."""
+    return (batches[index] for index in range(count))
+
+
+def on_device(batches: Iterable[Pair]) -> list[Pair]:
+    """The batches as tensors in the memory of the device in scope."""
+    return [(tf.identity(images), tf.identity(labels)) for images, labels in batches]
+
+
+def evaluate(model: keras.Model, batches: Iterable[Pair]) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy over all images of `batches` (each image weighs the same)."""
+    probabilities = forward(model)
+    loss = hits = images = 0.0
+    for pixels, labels in batches:
+        found = np.asarray(probabilities(pixels), np.float64)
+        loss -= float(np.log(np.clip((found * labels).sum(axis=1), 1e-7, 1.0)).sum())
+        hits += float((found.argmax(axis=1) == labels.argmax(axis=1)).sum())
+        images += len(labels)
+    return loss / images, hits / images
+
+
+def predict(model: keras.Model, images: NDArray[np.float32], batch_size: int = 250) -> NDArray[np.float32]:
+    """Probabilities float32 (n, 10) of images float32 (n, 32, 32, 3) in [0, 1], in batches."""
+    probabilities = forward(model)
+    parts = range(0, len(images), batch_size)
+    return np.concatenate([np.asarray(probabilities(images[at : at + batch_size])) for at in parts])
+
+
+class StepClock(keras.callbacks.Callback):  # type: ignore[misc]
+    """Seconds that `fit` spends inside the training steps of each epoch: what is left is plumbing."""
+
+    def __init__(self) -> None:
+        """Start with no epoch."""
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Open an epoch."""
+        self.seconds.append(0.0)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Start the clock of a step."""
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Add the step, waiting for its data included; Keras has read its loss by now."""
+        self.seconds[-1] += time.perf_counter() - self._start

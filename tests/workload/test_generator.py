@@ -1,0 +1,164 @@
+"""The generators: ours delivers each image once an epoch, scaled and labelled; the lesson's is as taught."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar.workload import dataset
+from cifar.workload.generator import DataGenerator, LessonGenerator
+
+
+@pytest.fixture(scope="module")
+def arrays(small):
+    """The file's arrays by name."""
+    with h5py.File(small, "r") as file:
+        return {name: file[name][:] for name in file}
+
+
+def delivered(generator):
+    """Images and labels of one whole epoch."""
+    images, labels = zip(*(generator[index] for index in range(len(generator))), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    split=st.sampled_from(["train", "valid"]),
+    batch=st.integers(1, 1_200),
+    seed=st.integers(0, 2**32),
+    epochs=st.integers(0, 3),
+    shuffle=st.booleans(),
+)
+def test_epoch_holds_each_image_once(small, arrays, split, batch, seed, epochs, shuffle):
+    """Whatever the batch size, seed and epoch: each image once, scaled as the lesson scales, with its own label."""
+    generator = DataGenerator(small, split, batch, shuffle=shuffle, seed=seed)
+    for _ in range(epochs):
+        generator.on_epoch_end()
+    images, labels = delivered(generator)
+    assert images.dtype == labels.dtype == np.float32
+    assert np.array_equal(np.sort(generator.order), np.arange(len(arrays[f"x_{split}"])))
+    np.testing.assert_array_equal(images, arrays[f"x_{split}"][generator.order].astype("float32") / 255.0)
+    np.testing.assert_array_equal(labels, np.eye(10)[arrays[f"y_{split}"][generator.order, 0]])
+
+
+def test_last_batch_is_what_is_left(small):
+    """1,003 images in batches of 250 are five batches, the last one of 3."""
+    generator = DataGenerator(small)
+    assert len(generator) == 5
+    assert [len(generator[index][0]) for index in range(5)] == [250] * 4 + [3]
+    with pytest.raises(IndexError, match="batch 5 of 5"):
+        generator[5]
+
+
+def test_every_epoch_has_an_order_of_its_own(small):
+    """Orders differ between epochs and seeds, and are those of the seed again in another process or generator."""
+    one, other = DataGenerator(small, seed=7), DataGenerator(small, seed=7)
+    digests = set()
+    for _ in range(5):
+        assert one.digest() == other.digest()
+        digests.add(one.digest())
+        one.on_epoch_end()
+        other.on_epoch_end()
+    assert len(digests) == 5
+    assert DataGenerator(small, seed=8).digest() not in digests
+
+
+def test_shuffle_is_global(small):
+    """Any image may come anywhere: over 400 epochs the first place holds images of the whole file, evenly."""
+    generator = DataGenerator(small)
+    first = []
+    for _ in range(400):
+        first.append(generator.order[0])
+        generator.on_epoch_end()
+    counts = np.histogram(first, bins=4, range=(0, generator.images))[0]
+    # 100 are expected in each quarter; a uniform order exceeds 5 standard deviations once in a million.
+    assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_unshuffled_is_the_files_order(small):
+    """`shuffle=False` delivers the file as it is, every epoch."""
+    generator = DataGenerator(small, "valid", shuffle=False)
+    generator.on_epoch_end()
+    assert np.array_equal(generator.order, np.arange(250))
+
+
+def test_held_batches_keep_their_content(small, arrays):
+    """A batch that somebody holds, as an array, a view or a tensor, is never overwritten by later ones."""
+    generator = DataGenerator(small, batch_size=50)
+    held = []
+    for index in range(len(generator)):
+        images, _ = generator[index]
+        held.append((images, images[1:].reshape(-1), tf.constant(images), tf.convert_to_tensor(images[:2])))
+    expected = arrays["x_train"][generator.order].astype("float32") / 255.0
+    for index, (images, view, tensor, start) in enumerate(held):
+        batch = expected[index * 50 : (index + 1) * 50]
+        np.testing.assert_array_equal(images, batch)
+        np.testing.assert_array_equal(view, batch[1:].reshape(-1))
+        np.testing.assert_array_equal(tensor.numpy(), batch)
+        np.testing.assert_array_equal(start.numpy(), batch[:2])
+
+
+def test_dropped_batches_are_used_again(small):
+    """A loop that drops each batch before the next but one lives on a few buffers, however long it runs."""
+    generator = DataGenerator(small, batch_size=50)
+    places = set()
+    for _ in range(5):
+        for index in range(len(generator)):
+            images, _ = generator[index]
+            places.add(images.__array_interface__["data"][0])
+    assert len(places) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "test"}, "split must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"batch_size": -5}, "at least 1"),
+    ],
+)
+def test_bad_arguments(small, arguments, message):
+    """Arguments that mean nothing are refused in words."""
+    with pytest.raises(ValueError, match=message):
+        DataGenerator(small, **arguments)
+
+
+def test_missing_file(tmp_path):
+    """A file that is not there is named, with the remedy."""
+    with pytest.raises(FileNotFoundError, match="cifar prepare"):
+        DataGenerator(tmp_path / "none.h5")
+
+
+def test_compressed_file_cannot_be_mapped(small, tmp_path):
+    """The lesson's layout is refused by our generator, with the remedy."""
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(small.read_bytes())
+    with pytest.raises(ValueError, match="cannot be mapped"):
+        DataGenerator(dataset.lesson_layout(copy))
+
+
+@pytest.fixture(scope="module")
+def lesson_file(small):
+    """The small dataset in the lesson's layout."""
+    return dataset.lesson_layout(small)
+
+
+@pytest.mark.parametrize(("test", "part"), [(False, "train"), (True, "valid")])
+def test_lesson_delivers_the_files_order(lesson_file, arrays, test, part):
+    """The lesson's generator shuffles nothing that it reads: its epoch is the file as it is."""
+    images, labels = delivered(LessonGenerator(lesson_file, 250, test=test))
+    np.testing.assert_array_equal(images, arrays[f"x_{part}"].astype("float32") / 255.0)
+    np.testing.assert_array_equal(labels.argmax(axis=1), arrays[f"y_{part}"][:, 0])
+
+
+def test_lesson_reads_the_lessons_layout(lesson_file):
+    """The baseline's file is gzipped in the chunks that h5py chooses."""
+    with h5py.File(lesson_file, "r") as file:
+        assert file["x_train"].compression == "gzip"
+        assert file["x_train"].chunks != file["x_train"].shape
+    assert len(LessonGenerator(lesson_file, 250)) == 5

@@ -1,0 +1,94 @@
+"""Training, evaluation and prediction: equal to plain Keras, and learning."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cifar.workload import model, training
+from cifar.workload.generator import DataGenerator
+
+
+@pytest.fixture
+def network():
+    """The lesson's network, ready to train."""
+    return training.prepare(model.build())
+
+
+def test_is_compiled_as_in_the_lesson(network):
+    """Adam at 0.001, and XLA only where it is asked for, whatever Keras would choose on this node."""
+    assert isinstance(network.optimizer, keras.optimizers.Adam)
+    assert float(network.optimizer.learning_rate.numpy()) == pytest.approx(0.001)
+    assert network.jit_compile is False
+    assert training.prepare(model.build(), xla=True).jit_compile is True
+
+
+def test_steps_equal_keras(small, network):
+    """The losses of our steps are those of Keras's own training step on the same batches, and the weights after."""
+    generator = DataGenerator(small, batch_size=50)
+    losses = [float(loss) for loss in training.epoch(training.step(network), training.take(generator, 5))]
+    plain = training.prepare(model.build())
+    expected = [float(plain.train_on_batch(*generator[index], return_dict=True)["loss"]) for index in range(1)]
+    for index in range(1, 5):
+        plain.reset_metrics()
+        expected.append(float(plain.train_on_batch(*generator[index], return_dict=True)["loss"]))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for ours, keras_own in zip(network.trainable_weights, plain.trainable_weights, strict=True):
+        np.testing.assert_allclose(ours, keras_own, atol=1e-4)
+
+
+def test_step_is_traced_once(small, network):
+    """Warm-up is one trace: further steps of the same shape compile nothing."""
+    step = training.step(network)
+    training.epoch(step, training.take(DataGenerator(small, batch_size=50), 3))
+    assert step.experimental_get_tracing_count() == 1
+
+
+def test_learns(small, network):
+    """Eight epochs on a small set bring the loss far below chance."""
+    generator = DataGenerator(small, batch_size=100)
+    step = training.step(network)
+    for _ in range(8):
+        losses = training.epoch(step, training.take(generator, len(generator)))
+        generator.on_epoch_end()
+    assert np.mean([float(loss) for loss in losses]) < 2.0
+
+
+def test_evaluate_equals_keras(small, network):
+    """Loss and accuracy over unequal batches are those that Keras gives for the whole set."""
+    generator = DataGenerator(small, "valid", batch_size=60, shuffle=False)
+    loss, accuracy = training.evaluate(network, training.take(generator, len(generator)))
+    images, labels = DataGenerator(small, "valid", batch_size=250, shuffle=False)[0]
+    expected = network.evaluate(images, labels, batch_size=250, verbose=0, return_dict=True)
+    assert loss == pytest.approx(expected["loss"], rel=1e-4)
+    assert accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
+
+
+def test_predict_equals_the_layers(small, network):
+    """Predictions in batches, the last one partial, are the plain layers' for all images at once."""
+    images, _ = DataGenerator(small, "valid", batch_size=103)[0]
+    found = training.predict(network, images, batch_size=50)
+    assert found.shape == (103, 10)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, network(images, training=False), rtol=1e-4, atol=1e-6)
+
+
+def test_batches_lie_on_the_device(small):
+    """`on_device` gives tensors where the scope says, with the batches' values."""
+    generator = DataGenerator(small, batch_size=50)
+    with tf.device("/device:CPU:0"):
+        batches = training.on_device(training.take(generator, 3))
+    assert all(images.device.endswith("/device:CPU:0") for images, _ in batches)
+    for index, (images, labels) in enumerate(batches):
+        np.testing.assert_array_equal(images, generator[index][0])
+        np.testing.assert_array_equal(labels, generator[index][1])
+
+
+def test_step_clock_counts_steps_of_each_epoch(small, network):
+    """The clock has one sum of steps an epoch, less than the epoch itself took."""
+    clock = training.StepClock()
+    network.fit(DataGenerator(small, batch_size=100), epochs=2, steps_per_epoch=3, callbacks=[clock], verbose=0)
+    assert len(clock.seconds) == 2
+    assert all(seconds > 0 for seconds in clock.seconds)
