@@ -1,0 +1,552 @@
+"""From this process, its node and its device to the facts that are needed to repeat and to compare a result."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import platform
+import re
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import psutil
+
+from cifar.measure import devices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import ModuleType
+
+    from cifar.measure.devices import Device
+
+Answer = TypeVar("Answer")
+Facts = dict[str, Any]
+"""Names to values: str, int, float, bool, lists and Facts, all of them JSON; see `unmeasurable`."""
+
+SCHEMA = 1
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+class Described(Protocol):
+    """What `collect` wants to know about the data."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that names the data."""
+
+    @property
+    def source(self) -> str:
+        """Where the data comes from."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it is made up."""
+
+
+def collect(device: Device, dataset: Described | None = None) -> Facts:
+    """Return everything that should be known about this process, nested by subject, ready for JSON.
+
+    Call it in the measuring process once `device` is claimed: it imports TensorFlow and Keras. A fact that
+    cannot be had is {"unmeasurable": reason}, never missing, 0 or null. There are no names of users and no
+    secrets.
+    """
+    return {
+        "schema": SCHEMA,
+        "device": {
+            "name": device.name,
+            "kind": device.kind,
+            "threads": device.threads,
+            "gpu": device.model or unmeasurable(f"the device is {device.name}"),
+        },
+        "node": node(),
+        "load": load_now(),
+        **nvidia(device),
+        "software": software(),
+        "variables": variables(),
+        "container": container(),
+        "source": source(),
+        "batch": batch(),
+        "dataset": {
+            "digest": dataset.digest,
+            "source": _without_user(dataset.source),
+            "synthetic": dataset.synthetic,
+        }
+        if dataset
+        else unmeasurable("no dataset was named"),
+    }
+
+
+def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None]:
+    """Return the flat part of `collect`'s facts that must be equal for two results to be comparable.
+
+    Names of models and versions only: nothing that differs between two runs on one node, or between two
+    nodes of one make. GPU and driver are the node's, whichever device was measured, so that the CPU and the
+    GPU of one node are comparable. None stands for what is not there or is unmeasurable.
+    """
+    places = {
+        "schema": ("schema",),
+        "workload": ("source", "workload"),
+        "dataset": ("dataset", "digest"),
+        "tensorflow": ("software", "tensorflow"),
+        "keras": ("software", "keras"),
+        "backend": ("software", "backend"),
+        "numpy": ("software", "numpy"),
+        "h5py": ("software", "h5py"),
+        "hdf5": ("software", "hdf5"),
+        "cuda_build": ("software", "cuda_build"),
+        "cudnn_build": ("software", "cudnn_build"),
+        "onednn": ("software", "onednn"),
+        "tf32": ("software", "tf32"),
+        "precision": ("software", "precision"),
+        "python": ("software", "python_release"),
+        "cpu_model": ("node", "cpu_model"),
+        "cpus": ("node", "cpus"),
+        "threads": ("device", "threads"),
+        "gpu_driver": ("driver", "version"),
+        "image": ("container", "digest"),
+    }
+    models = {_plain(gpu, "name") for gpu in environment["gpus"]} if isinstance(environment["gpus"], list) else set()
+    gpu = ", ".join(sorted(str(model) for model in models if model)) or None
+    return {name: _plain(environment, *place) for name, place in places.items()} | {"gpu": gpu}
+
+
+def unmeasurable(reason: str) -> Facts:
+    """Return what stands in the place of a fact that cannot be had."""
+    return {"unmeasurable": reason}
+
+
+def _plain(environment: Facts, *place: str) -> str | int | float | bool | None:
+    fact: Any = environment
+    for name in place:
+        fact = fact.get(name) if isinstance(fact, dict) else None
+    return fact if isinstance(fact, str | int | float | bool) else None
+
+
+# --- the node -----------------------------------------------------------------------------------------------
+
+
+def node(root: Path = devices.ROOT) -> Facts:
+    """Return what this computer is and how much of it this process may use; memory in bytes.
+
+    `root` is the folder that /proc, /sys and /etc are read from.
+    """
+    granted = devices.allotment(root)
+    return {
+        "hostname": socket.gethostname(),
+        "cpu_model": cpu_model(root),
+        "physical_cores": psutil.cpu_count(logical=False) or unmeasurable("the kernel names no cores"),
+        "logical_cores": psutil.cpu_count() or unmeasurable("the kernel names no processors"),
+        "cpus": devices.least(granted),
+        "allotment": {name: limit or "no limit" for name, limit in granted.items()},
+        "memory_bytes": psutil.virtual_memory().total,
+        "memory_limit_bytes": devices.cgroup_memory_limit(root) or "no limit",
+        "governor": governor(root),
+        "boost": boost(root),
+        "hyperthreading": _switch(root, "sys/devices/system/cpu/smt/active"),
+        "huge_pages": _chosen(root, "sys/kernel/mm/transparent_hugepage/enabled"),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "os": _os_name(root),
+    }
+
+
+def load_now(root: Path = devices.ROOT) -> Facts:
+    """Return how busy the node is: mean runnable tasks over 1, 5 and 15 minutes, and those runnable now."""
+    text = devices.read_text(root / "proc/loadavg")
+    match = re.match(r"(\S+) (\S+) (\S+) (\d+)/", text or "")
+    if not match:
+        return unmeasurable("/proc/loadavg cannot be read")
+    names = ("minutes_1", "minutes_5", "minutes_15")
+    return {**dict(zip(names, map(float, match.groups()[:3]), strict=True)), "runnable": int(match[4])}
+
+
+def cpu_model(root: Path = devices.ROOT) -> str | Facts:
+    """Return the processor's name as the kernel gives it, or its maker's numbers where it has no name."""
+    text = devices.read_text(root / "proc/cpuinfo") or ""
+    fields = dict(re.findall(r"^(.+?)[ \t]*:[ \t]*(.*)$", text, re.MULTILINE))
+    for key in ("model name", "cpu", "Model"):  # x86, POWER, some ARM boards
+        if fields.get(key):
+            return " ".join(fields[key].split())
+    if "CPU implementer" in fields and "CPU part" in fields:
+        return f"ARM implementer {fields['CPU implementer']} part {fields['CPU part']}"
+    return platform.processor() or unmeasurable("/proc/cpuinfo names no model")
+
+
+def governor(root: Path = devices.ROOT) -> str | Facts:
+    """Return the frequency governor of the processors, several joined by commas."""
+    files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    names = {devices.read_text(file) for file in files} - {None, ""}
+    if names:
+        return ",".join(sorted(str(name) for name in names))
+    return unmeasurable("the kernel offers no frequency governor here (as in most virtual machines)")
+
+
+def boost(root: Path = devices.ROOT) -> bool | Facts:
+    """Return whether the processor may exceed its nominal frequency (turbo, boost)."""
+    no_turbo = _switch(root, "sys/devices/system/cpu/intel_pstate/no_turbo")
+    if isinstance(no_turbo, bool):
+        return not no_turbo
+    return _switch(root, "sys/devices/system/cpu/cpufreq/boost")
+
+
+def _switch(root: Path, path: str) -> bool | Facts:
+    text = devices.read_text(root / path)
+    return text == "1" if text in {"0", "1"} else unmeasurable(f"/{path} cannot be read")
+
+
+def _chosen(root: Path, path: str) -> str | Facts:
+    """Return the word in brackets of a kernel setting such as `always [madvise] never`."""
+    match = re.search(r"\[(\w+)\]", devices.read_text(root / path) or "")
+    return match[1] if match else unmeasurable(f"/{path} cannot be read")
+
+
+def _os_name(root: Path) -> str | Facts:
+    text = devices.read_text(root / "etc/os-release") or ""
+    match = re.search(r'^PRETTY_NAME="?([^"\n]+)', text, re.MULTILINE)
+    return match[1] if match else unmeasurable("/etc/os-release names no system")
+
+
+# --- the GPUs -----------------------------------------------------------------------------------------------
+
+
+def nvidia(device: Device, library: ModuleType | None = None, environ: Mapping[str, str] = os.environ) -> Facts:
+    """Return the facts `driver`, and `gpus`: a list of those that this process may use, in its order.
+
+    Asked of NVIDIA's management library through `library`, by default the module pynvml. The N of gpu:N
+    is the place in the list. Bytes, MHz, watts and degrees Celsius as the names say.
+    """
+    nvml = library or importlib.import_module("pynvml")
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        nothing = unmeasurable(f"NVIDIA's management library cannot be used: {error}")
+        return {"driver": {"version": nothing, "cuda": nothing, "gpus_of_node": nothing}, "gpus": nothing}
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        driver = {
+            "version": _ask(nvml, lambda: _text(nvml.nvmlSystemGetDriverVersion())),
+            "cuda": _ask(nvml, lambda: _cuda(nvml.nvmlSystemGetCudaDriverVersion_v2())),
+            "gpus_of_node": _ask(nvml, nvml.nvmlDeviceGetCount),
+        }
+        gpus = [_gpu(nvml, find, device) for find in _finders(nvml, visible)]
+    finally:
+        nvml.nvmlShutdown()
+    hidden = f" (CUDA_VISIBLE_DEVICES={visible!r})" if visible is not None else ""
+    return {"driver": driver, "gpus": gpus or unmeasurable(f"the driver runs but shows no GPU{hidden}")}
+
+
+def _finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]:
+    """Return for each GPU that CUDA shows this process a function that returns its handle."""
+    if visible is None:
+        numbers = range(count if isinstance(count := _ask(nvml, nvml.nvmlDeviceGetCount), int) else 0)
+        return [lambda number=number: nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]  # type: ignore[misc]
+    names = [name.strip() for name in visible.split(",")]
+    end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))
+    return [  # CUDA reads up to the first name that is none
+        lambda name=name: (  # type: ignore[misc]
+            nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
+        )
+        for name in names[:end]
+    ]
+
+
+def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts:
+    try:
+        gpu = find()
+    except nvml.NVMLError as error:
+        return unmeasurable(str(error))
+    questions: dict[str, Callable[[], Any]] = {
+        "name": lambda: _text(nvml.nvmlDeviceGetName(gpu)),
+        "uuid_class": lambda: _text(nvml.nvmlDeviceGetUUID(gpu)).split("-")[0],
+        "memory_bytes": lambda: int(nvml.nvmlDeviceGetMemoryInfo(gpu).total),
+        "memory_used_bytes": lambda: int(nvml.nvmlDeviceGetMemoryInfo(gpu).used),
+        "compute_capability": lambda: ".".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(gpu))),
+        "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
+        "sm_clock_max_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
+        "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
+        "memory_clock_max_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_MEM),
+        "power_limit_watts": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000,
+        "power_limit_default_watts": lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu) / 1000,
+        "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+        "ecc": lambda: _state(nvml.nvmlDeviceGetEccMode(gpu)[0]),
+        "mig": lambda: _state(nvml.nvmlDeviceGetMigMode(gpu)[0]),
+        "persistence": lambda: _state(nvml.nvmlDeviceGetPersistenceMode(gpu)),
+        "throttle_reasons": lambda: _throttle_reasons(nvml, gpu),
+        "other_processes": lambda: _other_processes(nvml, gpu, device),
+    }
+    return {name: _ask(nvml, question) for name, question in questions.items()}
+
+
+def _ask(nvml: ModuleType, question: Callable[[], Answer]) -> Answer | Facts:
+    try:
+        return question()
+    except nvml.NVMLError as error:
+        return unmeasurable(str(error))
+
+
+def _throttle_reasons(nvml: ModuleType, gpu: object) -> list[str]:
+    """Return what holds the clocks down at this moment, in words; an idle GPU says "gpu idle"."""
+    # Newer drivers call them event reasons, but know the older name too; older ones know only that.
+    bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
+    words = {
+        nvml.nvmlClocksThrottleReasonGpuIdle: "gpu idle",
+        nvml.nvmlClocksThrottleReasonApplicationsClocksSetting: "clocks set by a user or administrator",
+        nvml.nvmlClocksThrottleReasonSwPowerCap: "power limit",
+        nvml.nvmlClocksThrottleReasonHwSlowdown: "hardware slowdown (heat, power brake or power supply)",
+        nvml.nvmlClocksThrottleReasonSyncBoost: "slowest of a group of GPUs with synchronized clocks",
+        nvml.nvmlClocksThrottleReasonSwThermalSlowdown: "heat, held down by the driver",
+        nvml.nvmlClocksThrottleReasonHwThermalSlowdown: "heat, held down by the hardware",
+        nvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown: "power brake, asserted from outside the GPU",
+        nvml.nvmlClocksThrottleReasonDisplayClockSetting: "clocks set for the display",
+    }
+    named = [word for bit, word in words.items() if bits & bit]
+    unnamed = bits & ~sum(words)
+    return [*named, *([f"bits {unnamed:#x}, which have no name here"] if unnamed else [])]
+
+
+def _other_processes(nvml: ModuleType, gpu: object, device: Device) -> int | Facts:
+    """Return how many processes compute on a GPU beside this one."""
+    others = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
+    if device.kind == "cpu" or not others or os.getpid() in others:
+        return len(others - {os.getpid()})
+    # The driver counts processes as the host does; in a container this one cannot tell which is itself.
+    return unmeasurable(f"{len(others)} processes compute, of which one may be this one under the host's number")
+
+
+def _state(value: int) -> str:
+    return "on" if value else "off"
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _cuda(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+# --- software -----------------------------------------------------------------------------------------------
+
+
+def software() -> Facts:
+    """Return the versions and settings of everything that computes."""
+    import h5py  # noqa: PLC0415 - as heavy as the rest
+    import keras  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+    import tensorflow as tf  # noqa: PLC0415
+
+    build = tf.sysconfig.get_build_info()
+    no_cuda = unmeasurable("this TensorFlow was built without CUDA")
+    return {
+        "python": platform.python_version(),
+        "python_release": ".".join(platform.python_version_tuple()[:2]),
+        "tensorflow": str(tf.__version__),
+        "keras": str(keras.__version__),
+        "backend": str(keras.config.backend()),
+        "numpy": np.__version__,
+        "h5py": str(h5py.version.version),
+        "hdf5": str(h5py.version.hdf5_version),
+        "cuda_build": build.get("cuda_version", no_cuda),
+        "cudnn_build": build.get("cudnn_version", no_cuda),
+        "cuda_targets": list(build.get("cuda_compute_capabilities", [])) or no_cuda,
+        "cuda_loaded": loaded_libraries(),
+        "nvidia_packages": {name: version for name, version in installed() if name.startswith("nvidia-")},
+        "onednn": _onednn(),
+        "tf32": bool(tf.config.experimental.tensor_float_32_execution_enabled()),
+        "precision": str(keras.config.dtype_policy().name),
+        "float": str(keras.config.floatx()),
+        "xla": str(tf.config.optimizer.get_jit()) or "off",
+    }
+
+
+def loaded_libraries(root: Path = devices.ROOT) -> list[str] | Facts:
+    """Return the file names of the CUDA libraries that this process has loaded by now."""
+    text = devices.read_text(root / "proc/self/maps")
+    if text is None:
+        return unmeasurable("/proc/self/maps cannot be read")
+    found = re.findall(r"/(lib(?:cuda|cudart|cudnn|cublas|cublasLt|cufft|cusolver|cusparse|nccl)\.so[.\d]*)", text)
+    return sorted(set(found))
+
+
+def installed() -> list[tuple[str, str]]:
+    """Return name and version of every installed distribution, names in their normal form, sorted."""
+    found = {(_normal(str(item.metadata["Name"])), item.version) for item in metadata.distributions()}
+    return sorted(found)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _onednn() -> bool | Facts:
+    """Return whether TensorFlow's operations run on oneDNN, which it decides by the processor's features."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port as port  # noqa: PLC0415
+    except ImportError as error:
+        return unmeasurable(f"this TensorFlow does not say: {error}")
+    return bool(port.IsMklEnabled())
+
+
+# TF_ and NVIDIA_ as a whole are not taken: Terraform keeps secrets in TF_VAR_*, and there is NVIDIA_API_KEY.
+PREFIXES = (
+    *("BLIS_", "DNNL_", "GOMP_", "KMP_", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_"),
+    *("CUBLAS_WORKSPACE_CONFIG", "CUDA_", "NVIDIA_DRIVER_", "NVIDIA_TF32_", "NVIDIA_VISIBLE_", "XLA_FLAGS"),
+    *("TF_CPP_", "TF_CUDNN_", "TF_DETERMINISTIC_", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_NUM_", "TF_XLA_"),
+    *("KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHASHSEED", "PYTHONPATH"),
+    *("NCPUS", "SLURM_CPU", "SLURM_GPUS", "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURM_MEM", "SLURM_NTASKS"),
+)
+SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CRED")
+
+
+def variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return those environment variables that can change a result, without the names of users in paths."""
+    chosen = (name for name in environ if name.startswith(PREFIXES) and not SECRET.search(name))
+    return {name: _without_user(environ[name], environ) for name in sorted(chosen)}
+
+
+def _without_user(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Replace home folders by ~ and the user's name elsewhere in a path by USER."""
+    if home := environ.get("HOME", "").rstrip("/"):
+        text = re.sub(rf"{re.escape(home)}(?=[/:\s]|$)", "~", text)
+    text = re.sub(r"/(?:home|Users)/[^/:\s]+", "~", text)
+    if user := environ.get("USER") or environ.get("LOGNAME"):
+        text = re.sub(rf"(?<=/){re.escape(user)}(?=[/:\s]|$)", "USER", text)
+    return text
+
+
+# --- where it runs and what it is made of -------------------------------------------------------------------
+
+
+def container(root: Path = devices.ROOT, environ: Mapping[str, str] = os.environ) -> Facts:
+    """Return the kind of container, its image's name and digest; kind "none" outside of one."""
+    kind = devices.container_kind(root, environ) or "none"
+    outside = unmeasurable("not in a container")
+    unnamed = outside if kind == "none" else unmeasurable(f"{kind} does not tell: set CIFAR_IMAGE")
+    unknown = outside if kind == "none" else unmeasurable("an image does not know its own: set CIFAR_IMAGE_DIGEST")
+    path = environ.get("APPTAINER_CONTAINER") or environ.get("SINGULARITY_CONTAINER") or ""
+    return {
+        "kind": kind,
+        "image": environ.get("CIFAR_IMAGE") or Path(path).name or unnamed,
+        "digest": environ.get("CIFAR_IMAGE_DIGEST") or unknown,
+    }
+
+
+def batch(environ: Mapping[str, str] = os.environ) -> Facts:
+    """Return the batch system whose job this is, with the job's number, nodes and processors per task."""
+    system = devices.batch_system(environ)
+    names = {
+        "slurm": ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_CPUS_PER_TASK"),
+        "pbs": ("PBS_JOBID", "PBS_NODEFILE", "NCPUS"),
+        "lsf": ("LSB_JOBID", "LSB_HOSTS", "LSB_DJOB_NUMPROC"),
+    }
+    if system is None:
+        none = unmeasurable("not in a job of a batch system")
+        return {"system": "none", "job": none, "nodes": none, "cpus_per_task": none}
+    job, nodes, cpus = names[system]
+    listed = environ.get(nodes)
+    if system == "pbs" and listed:  # a file with one line a processor
+        listed = ",".join(dict.fromkeys((devices.read_text(Path(listed)) or "").split()))
+    return {
+        "system": system,
+        "job": environ[job],
+        "nodes": listed or unmeasurable(f"{nodes} is not set"),
+        "cpus_per_task": environ.get(cpus) or unmeasurable(f"{cpus} is not set"),
+    }
+
+
+def source(package: Path = PACKAGE) -> Facts:
+    """Return commit, lock, installed packages and the workload's source, as digests where they are many.
+
+    `package` is the folder of this package; in a checkout, `benchmarks` and `containers` stand beside it.
+    """
+    packages = installed()
+    return {
+        "version": _version(),
+        **_commit(package.parent),
+        "workload": workload_digest(package),
+        "lock": lock(package.parent / "containers", dict(packages)),
+        "installed": _sha256(f"{name}=={version}\n".encode() for name, version in packages),
+    }
+
+
+def workload_digest(package: Path = PACKAGE) -> str | Facts:
+    """Return the SHA-256 of the workload's and the benchmarks' Python files, their names included.
+
+    It is the same for a checkout and for an installed wheel, which has the benchmarks inside the package.
+    """
+    inside, beside = package / "benchmarks", package.parent / "benchmarks"
+    folders = {"workload": package / "workload", "benchmarks": inside if inside.is_dir() else beside}
+    files = {
+        f"{name}/{file.relative_to(folder).as_posix()}": file
+        for name, folder in folders.items()
+        for file in folder.rglob("*.py")
+    }
+    if not files:
+        return unmeasurable("neither cifar/workload nor benchmarks has a Python file")
+    # A length before each part keeps two different sets of files from reading alike.
+    parts = ((name.encode(), file.read_bytes()) for name, file in sorted(files.items()))
+    return _sha256(b"%d %s %d " % (len(name), name, len(text)) + text for name, text in parts)
+
+
+def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
+    """Return the lock in `folder` that fits the installed TensorFlow, its digest, and how they differ.
+
+    `differs` lists the installed packages whose version is not the lock's: empty for an exact match.
+    """
+    file = folder / f"requirements-{'cpu' if 'tensorflow-cpu' in packages else 'cuda'}.txt"
+    text = devices.read_text(file)
+    if text is None:
+        return unmeasurable(f"there is no {file.name} beside the package; `installed` tells what was used")
+    pins: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.MULTILINE):
+        pins.setdefault(_normal(name), set()).add(version)
+    differs = sorted(name for name, version in packages.items() if version not in pins.get(name, {version}))
+    return {"file": file.name, "sha256": _sha256([file.read_bytes()]), "differs": differs}
+
+
+def _version() -> str | Facts:
+    try:
+        return metadata.version("cifar-bench")
+    except metadata.PackageNotFoundError:
+        return unmeasurable("cifar-bench is not installed, it runs from its checkout")
+
+
+def _commit(folder: Path) -> Facts:
+    """Return commit and dirty of the checkout whose top is `folder`."""
+    try:
+        top = _git(folder, "rev-parse", "--show-toplevel")
+        if Path(top).resolve() != folder.resolve():  # the environment may lie inside another project's checkout
+            reason = "the package is installed, it does not run from a checkout"
+            return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
+        dirty: bool | Facts = bool(_git(folder, "status", "--porcelain"))
+    except (FileNotFoundError, ValueError) as error:
+        reason = f"git does not tell: {_without_user(str(error))}"
+        return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
+    try:
+        return {"commit": _git(folder, "rev-parse", "--verify", "HEAD"), "dirty": dirty}
+    except ValueError:
+        return {"commit": unmeasurable("the checkout has no commit yet"), "dirty": dirty}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # A hook's GIT_DIR would name another repository.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(  # noqa: S603 - no shell, fixed words
+        command, env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        message = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+        raise ValueError(message)
+    return done.stdout.strip()
+
+
+def _sha256(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""From a call to its timed rounds on a device: warm-up apart, each round ends with the device, checks first."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from cifar.measure.devices import Device
+
+Check = Callable[[Any], list[str]]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of a workload one run measures: a choice between the time it takes and the noise it leaves."""
+
+    rounds: int
+    """Rounds of a workload, fewer (but never under three) where that exceeds `workload_seconds`."""
+    round_seconds: float
+    """A round repeats its call until it lasts about this long, so that the clock's own cost vanishes."""
+    workload_seconds: float
+    steps: int
+    """Batches of a short training epoch, and of a stretch of the lesson's generator."""
+
+
+EFFORTS = {
+    "quick": Effort(rounds=5, round_seconds=0.05, workload_seconds=1.5, steps=4),
+    "default": Effort(rounds=10, round_seconds=0.1, workload_seconds=5.0, steps=10),
+    "thorough": Effort(rounds=20, round_seconds=0.5, workload_seconds=60.0, steps=40),
+}
+FEWEST_ROUNDS = 3
+
+
+class Meter:
+    """Times one workload on one device and fills the `extra_info` of its pytest-benchmark result."""
+
+    def __init__(self, benchmark: BenchmarkFixture, device: Device, effort: Effort) -> None:
+        """Measure by `benchmark` what runs on `device`."""
+        self._benchmark, self._device, self.effort = benchmark, device, effort
+
+    def __call__(  # noqa: PLR0913 each is a fact about the workload
+        self,
+        call: Callable[[], Any],
+        *,
+        check: Check,
+        images: int,
+        flop: int | None = None,
+        work: dict[str, str] | None = None,
+        repeat: bool = True,
+    ) -> None:
+        """Time rounds of `call`, each with a barrier at its end, then check the last call's result.
+
+        `call()` processes `images` images with `flop` floating-point operations each; `repeat=False` says
+        that one call is long enough to be a round.  `check(result)` says in words what it checked and raises
+        AssertionError, which leaves no number behind.  `work` names by digest what must be equal between arms.
+        """
+        with self._device.scope():
+            if self._benchmark.disabled:
+                check(_round(self._device, call, 1))
+                return
+            warmup_seconds = _seconds(self._device, call)
+            calls, rounds = self._plan(call) if repeat else (1, FEWEST_ROUNDS)
+            self._device.reset_peak_memory()
+            result = self._benchmark.pedantic(  # type: ignore[no-untyped-call]
+                _round, (self._device, call, calls), rounds=rounds
+            )
+            checks = check(result)
+        self._benchmark.extra_info.update(
+            images=images * calls,
+            flop=None if flop is None else flop * images * calls,
+            warmup_seconds=warmup_seconds,
+            checks=checks,
+            work=work or {},
+            memory=self._device.peak_memory(),
+        )
+
+    def once(self, call: Callable[[], Any], *, check: Check) -> None:
+        """Time `call` a single time, for what a process does only once; the result is seconds, not images/s."""
+        with self._device.scope():
+            result = self._benchmark.pedantic(_round, (self._device, call, 1))  # type: ignore[no-untyped-call]
+            checks = check(result)
+        self._benchmark.extra_info.update(
+            images=None, flop=None, warmup_seconds=None, checks=checks, work={}, memory=self._device.peak_memory()
+        )
+
+    def note(self, **facts: Any) -> None:  # noqa: ANN401 whatever JSON holds
+        """Add further facts to the result's `extra_info`."""
+        self._benchmark.extra_info.update(facts)
+
+    def _plan(self, call: Callable[[], Any]) -> tuple[int, int]:
+        """Calls a round and rounds a workload, from the faster of two trial calls."""
+        seconds = min(_seconds(self._device, call) for _ in range(2))
+        calls = max(1, math.ceil(self.effort.round_seconds / seconds))
+        fitting = int(self.effort.workload_seconds / (seconds * calls))
+        return calls, min(self.effort.rounds, max(FEWEST_ROUNDS, fitting))
+
+
+def harness_seconds(device: Device) -> float:
+    """Median seconds of a round whose call does nothing: what the harness and the barrier add to a round."""
+    return statistics.median(_seconds(device, int) for _ in range(100))
+
+
+def _round(device: Device, call: Callable[[], Any], calls: int) -> Any:  # noqa: ANN401 the call's own result
+    """`calls` calls in a row, then one barrier; the last call's result."""
+    for _ in range(calls):
+        result = call()
+    device.wait()
+    return result
+
+
+def _seconds(device: Device, call: Callable[[], Any]) -> float:
+    """Seconds of a round of one call."""
+    start = time.perf_counter()
+    _round(device, call, 1)
+    return time.perf_counter() - start
