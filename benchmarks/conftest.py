@@ -1,0 +1,164 @@
+"""From a device, a dataset and an effort to one run's record: what every benchmark shares."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from cifar.measure import devices, environment, meter
+from cifar.workload import dataset as datasets
+
+RECORD = pytest.StashKey["RunRecord"]()
+DEVICE = pytest.StashKey[devices.Device]()
+
+
+def pytest_addoption(parser):
+    """What one run is: its device, dataset and effort, and where its record goes."""
+    group = parser.getgroup("cifar", "one run of cifar-bench")
+    group.addoption("--device", default="cpu", help="cpu, gpu or gpu:N (default: %(default)s)")
+    group.addoption("--dataset", type=Path, help="HDF5 file made by `cifar prepare` (default: the prepared one)")
+    group.addoption("--effort", choices=meter.EFFORTS, default="quick", help="default: %(default)s")
+    group.addoption("--record", type=Path, help="write the run's record here, anew after each benchmark")
+    group.addoption("--arm", help="the arm's name in the record (default: the device)")
+    group.addoption("--run-number", type=int, default=1, help="number of the run within its arm")
+
+
+def pytest_sessionstart(session):
+    """Claim the device before anything uses TensorFlow; a device that is missing ends the run with the reason."""
+    config = session.config
+    try:
+        config.stash[DEVICE] = devices.claim(config.getoption("--device"))
+    except (RuntimeError, ValueError) as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_collection_modifyitems(items):
+    """Startup first: it must find the process as fresh as a user's."""
+    items.sort(key=lambda item: item.path.name != "test_startup.py")
+
+
+def pytest_collection_finish(session):
+    """Open the record, so that a run that dies at once leaves word of itself."""
+    path = session.config.getoption("--record")
+    if path and not session.config.getoption("--benchmark-disable"):
+        session.config.stash[RECORD] = RunRecord(session.config, path)
+        session.config.stash[RECORD].write()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Keep the number of a benchmark that passed its checks, or the reason why there is none."""
+    report = yield
+    record = item.config.stash.get(RECORD, None)
+    if record and (report.when == "call" or not report.passed):
+        record.add(item, report)
+    return report
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Close the record; it stays incomplete where the session was cut short."""
+    if record := session.config.stash.get(RECORD, None):
+        record.close(complete=exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
+
+
+class RunRecord:
+    """One run's record: pytest-benchmark's own JSON, by its own hooks, with our part in `machine_info`."""
+
+    def __init__(self, config, path):
+        """Collect what is known at the start of the run that writes to `path`."""
+        device = config.stash[DEVICE]
+        self._config, self._path, self._kept = config, path, []
+        self._machine_info = config.hook.pytest_benchmark_generate_machine_info(config=config)
+        facts = environment.collect(device, datasets.describe(_dataset(config)))
+        facts["effort"] = config.getoption("--effort")
+        facts["harness_seconds_per_round"] = meter.harness_seconds(device)
+        self._ours = self._machine_info["cifar"] = {
+            "schema": 1,
+            "arm": config.getoption("--arm") or device.name,
+            "device": device.name,
+            "run": config.getoption("--run-number"),
+            "campaign": path.resolve().parent.name,
+            "complete": False,
+            "started": _now(),
+            "finished": None,
+            "failures": [],
+            "fingerprint": environment.fingerprint(facts),
+            "environment": facts,
+        }
+
+    def add(self, item, report):
+        """Add the result of `item`, or its failure, and write the record anew."""
+        stats = getattr(item.funcargs.get("benchmark"), "stats", None)
+        if report.passed and stats is not None:
+            self._kept.append(stats)
+        else:
+            message = getattr(report.longrepr, "reprcrash", None)
+            reason = message.message if message else str(report.longrepr or "it measured nothing")
+            workload = item.name.removeprefix("test_")
+            self._ours["failures"].append({"workload": workload, "reason": f"{report.when}: {reason}"[:2000]})
+        self.write()
+
+    def close(self, *, complete):
+        """Add what is known at the end of the run and write the record a last time."""
+        self._ours.update(complete=complete, finished=_now())
+        self._ours["environment"]["load_at_end"] = environment.load_now()
+        self.write()
+
+    def write(self):
+        """Replace the file by the record as it stands: at no moment is there half a file."""
+        record = self._config.hook.pytest_benchmark_generate_json(
+            config=self._config,
+            benchmarks=self._kept,
+            include_data=True,
+            machine_info=self._machine_info,
+            commit_info=self._config.hook.pytest_benchmark_generate_commit_info(config=self._config),
+        )
+        beside = self._path.with_suffix(f".{os.getpid()}.tmp")
+        text = json.dumps(record, indent=1, allow_nan=False, default=_name)
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(self._path)
+
+
+def _now():
+    """The time in ISO 8601 with its offset."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _name(parameter):
+    """What stands in the record for a benchmark's parameter that is a function."""
+    return str(parameter.__name__)
+
+
+def _dataset(config):
+    """The HDF5 file to measure on: the one named, else CIFAR-10 as prepared, else the stand-in."""
+    named = config.getoption("--dataset")
+    candidates = [named] if named else [datasets.default_path(), datasets.default_path(synthetic=True)]
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+@pytest.fixture(scope="session")
+def dataset(pytestconfig):
+    """The HDF5 file in our layout."""
+    return datasets.describe(_dataset(pytestconfig)).path
+
+
+@pytest.fixture(scope="session")
+def lesson_dataset(dataset):
+    """The same arrays in the lesson's layout: gzip, automatic chunks."""
+    return datasets.lesson_layout(dataset)
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig):
+    """The device that this run measures."""
+    return pytestconfig.stash[DEVICE]
+
+
+@pytest.fixture
+def measure(benchmark, device, pytestconfig):
+    """Times a call on the run's device; see `cifar.measure.meter`."""
+    return meter.Meter(benchmark, device, meter.EFFORTS[pytestconfig.getoption("--effort")])

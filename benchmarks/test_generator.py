@@ -1,0 +1,63 @@
+"""Images per second that a generator delivers when nobody consumes them."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from cifar.workload.generator import DataGenerator, LessonGenerator
+
+
+def ours(path, _lesson_path, batch, _steps):
+    """A whole epoch of our generator, and the drawing of the next epoch's order."""
+    generator = DataGenerator(path, batch_size=batch)
+    first_order = generator.digest()
+
+    def epoch():
+        for index in range(len(generator)):
+            generator[index]
+        generator.on_epoch_end()
+
+    def check(_result):
+        assert np.array_equal(np.sort(generator.order), np.arange(generator.images)), "an image twice or missing"
+        compare(generator, 4, path, generator.order)
+        return ["each image exactly once an epoch", "images and labels of 4 batches equal the file's"]
+
+    return {"call": epoch, "images": generator.images, "check": check, "work": {"batches": first_order}}
+
+
+def lesson(_path, lesson_path, batch, steps):
+    """A stretch of the lesson's generator from its first batch on; a whole epoch would take minutes."""
+    generator = LessonGenerator(lesson_path, batch)
+    count = min(steps, len(generator) - 1)
+
+    def stretch():
+        for index in range(count):
+            generator[index]
+
+    def check(_result):
+        compare(generator, count, lesson_path, np.arange(count * batch))
+        return [f"images and labels of {count} batches equal the file's, in its order: nothing is shuffled"]
+
+    rows = f"rows 0 to {count * batch - 1}"
+    return {"call": stretch, "images": count * batch, "check": check, "work": {"batches": rows}, "repeat": False}
+
+
+def compare(generator, count, path, order):
+    """Assert that the first `count` batches are the file's images, scaled, and its labels, in `order`."""
+    batches = [generator[index] for index in range(count)]
+    images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+    rows = order[: len(images)]
+    with h5py.File(path, "r") as file:
+        assert np.array_equal(images, file["x_train"][:][rows] / np.float32(255)), "images differ from the file's"
+        assert np.array_equal(labels.argmax(axis=1), file["y_train"][:][rows, 0]), "labels differ from the file's"
+
+
+@pytest.mark.parametrize(
+    ("workload", "batch"),
+    [pytest.param(by, batch, id=f"by={by.__name__},batch={batch}") for by in (lesson, ours) for batch in (250, 32)],
+)
+def test_generator(measure, dataset, lesson_dataset, workload, batch):
+    """Both generators, in batches as large as the lesson's and in small ones."""
+    measure(**workload(dataset, lesson_dataset, batch, measure.effort.steps))

@@ -1,0 +1,83 @@
+"""Images per second of a short training epoch: compute alone, fed by our generator, and the lesson's way."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cifar.workload import model, training
+from cifar.workload.generator import DataGenerator, LessonGenerator
+
+BATCH = 250
+CHANCE = 0.99 * math.log(10)
+# Few rounds of few steps may end before the network has learned anything: the check goes on for so long.
+MORE_EPOCHS = 20
+
+
+def from_memory(measure, network, dataset, _lesson_dataset):
+    """Batches that lie in the device's memory: compute alone."""
+    step = training.step(network)
+    batches = training.on_device(training.take(DataGenerator(dataset, batch_size=BATCH), measure.effort.steps))
+    return lambda: training.epoch(step, batches)
+
+
+def from_generator(measure, network, dataset, _lesson_dataset):
+    """Batches as our generator makes them, each moved to the device when its step begins."""
+    step, generator = training.step(network), DataGenerator(dataset, batch_size=BATCH)
+    return lambda: training.epoch(step, training.take(generator, measure.effort.steps))
+
+
+def by_lesson(measure, network, _dataset, lesson_dataset):
+    """The lesson's call: `fit` on its own generator and file, which reads the file once more for its length."""
+    generator, clock = LessonGenerator(lesson_dataset, BATCH), training.StepClock()
+    measure.note(step_seconds=clock.seconds)
+
+    def fit():
+        # Datasets have parts that only a CPU runs: without a scope TensorFlow places each part by itself,
+        # and the network's on the GPU where the process sees one, as in the lesson.
+        with tf.device(None):
+            history = network.fit(generator, steps_per_epoch=measure.effort.steps, callbacks=[clock], verbose=0)
+        return history.history["loss"]
+
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("workload", "repeat"),
+    [
+        pytest.param(from_memory, True, id="feed=memory"),
+        pytest.param(from_generator, True, id="feed=generator"),
+        pytest.param(by_lesson, False, id="by=lesson"),
+    ],
+)
+def test_training(measure, device, dataset, lesson_dataset, workload, repeat):
+    """Each way of feeding; what it trains must learn."""
+    with device.scope():
+        network = training.prepare(model.build(), xla=device.kind == "gpu")
+        weights = model.digest(network)
+        batches = DataGenerator(dataset, batch_size=BATCH).digest(measure.effort.steps)
+        call = workload(measure, network, dataset, lesson_dataset)
+
+    def check(losses):
+        for _ in range(MORE_EPOCHS):
+            if np.mean(losses) < CHANCE:
+                break
+            losses = call()
+        loss = float(np.mean(losses))
+        assert math.isfinite(loss), f"the loss is {loss}"
+        assert loss < CHANCE, f"the loss of {loss:.3f} is no better than guessing ({CHANCE:.3f})"
+        place = network.trainable_weights[0].value.device
+        assert place.endswith(device.tensorflow_name), f"the weights are on {place}, not on {device.name}"
+        return [f"loss {loss:.3f}, below chance ({CHANCE:.3f})", f"weights on {device.name}"]
+
+    measure(
+        call,
+        images=BATCH * measure.effort.steps,
+        flop=model.training_flop(network),
+        check=check,
+        work={"weights": weights, "batches": batches},
+        repeat=repeat,
+    )

@@ -1,0 +1,176 @@
+"""The whole way, from `cifar bench` to its report, in real processes on a small dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cifar.measure import campaign
+from cifar.report import record
+
+pytestmark = pytest.mark.slow
+
+
+def cifar(*arguments, **options):
+    """Run the command in a process of its own, to its end."""
+    command = [sys.executable, "-m", "cifar", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def begun(*arguments):
+    """Start the command in a process of its own."""
+    command = [sys.executable, "-m", "cifar", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path, process):
+    """Wait until the record `path` is complete."""
+    deadline = time.monotonic() + 120
+    while not campaign.is_complete(path):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, f"{path} is not complete after 120 s"
+        time.sleep(0.05)
+
+
+def test_device_against_itself(small, tmp_path):
+    """One command measures two arms in turn, writes the report and prints a verdict for each workload."""
+    done = cifar(
+        *("bench", "--quick", "--runs", 2, "--device", "cpu", "--device", "cpu"),
+        *("--only", "ours or first", "--dataset", small, "--out", tmp_path / "new"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Dataset: stand-in for CIFAR-10")
+    records = record.load(tmp_path / "new")
+    assert {(found.arm, found.run) for found in records} == {(arm, run) for arm in ("cpu", "cpu#2") for run in (1, 2)}
+    order = sorted(records, key=lambda found: (tmp_path / "new" / f"{found.arm}-{found.run}.log").stat().st_ctime_ns)
+    assert [found.arm for found in order] == ["cpu", "cpu#2", "cpu#2", "cpu"]
+    for found in records:
+        assert found.complete
+        assert {result.workload for result in found.results} == {
+            "generator[by=ours,batch=250]",
+            "generator[by=ours,batch=32]",
+            "startup[stage=first-step]",
+        }
+        assert all(result.checks for result in found.results)
+    html = (tmp_path / "new" / "report.html").read_text()
+    assert "cpu#2" in html
+    assert "stand-in" in html
+    compared = cifar("compare", tmp_path / "new")
+    assert compared.returncode == 0, compared.stderr
+    assert any(verdict in compared.stdout for verdict in ("EQUIVALENT", "INCONCLUSIVE"))
+
+
+def test_killed_campaign_resumes(small, tmp_path):
+    """After a kill -9 every finished run is whole on the disk, and --resume measures only the others."""
+    folder = tmp_path / "new"
+    process = begun(
+        *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first"),
+        *("--dataset", small, "--out", folder),
+    )
+    wait_for(folder / "cpu-1.json", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    first = (folder / "cpu-1.json").read_bytes()
+    done = cifar("bench", "--resume", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "cpu-1.json").read_bytes() == first
+    assert [found.run for found in record.load(folder)] == [1, 2]
+    assert (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_campaign_says_how_to_go_on(small, tmp_path, number):
+    """Ctrl-C and a batch system's SIGTERM end the run under way, keep the finished one and name --resume."""
+    folder = tmp_path / "new"
+    process = begun(
+        *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first"),
+        *("--dataset", small, "--out", folder),
+    )
+    wait_for(folder / "cpu-1.json", process)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"cifar bench --resume --out {folder}" in printed
+    assert campaign.is_complete(folder / "cpu-1.json")
+    assert not campaign.is_complete(folder / "cpu-2.json")
+
+
+BENCHMARKS = """
+import numpy as np, os, signal
+
+def test_right(measure):
+    measure(lambda: 7, images=1, check=lambda result: ["is 7"])
+
+def test_wrong(measure):
+    def check(result):
+        assert result == 8, "not 8"
+    measure(lambda: 7, images=1, check=check)
+
+def test_broken(measure):
+    measure(lambda: 1 / 0, images=1, check=lambda result: [])
+
+def test_killed(measure):
+    if "KILL" in os.environ:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def run_benchmarks(small, folder, **environ):
+    """One run of BENCHMARKS; returns the finished process."""
+    folder.mkdir()
+    shutil.copy(campaign.benchmarks_folder() / "conftest.py", folder)
+    (folder / "test_some.py").write_text(BENCHMARKS)
+    command = [
+        *(sys.executable, "-m", "pytest", str(folder), "-c", os.devnull, f"--rootdir={folder}"),
+        *(f"--dataset={small}", f"--record={folder / 'cpu-1.json'}"),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environ})
+
+
+def test_failed_check_leaves_no_number(small, tmp_path):
+    """A benchmark that fails, or measures nothing, has a reason in the record and no time; others keep theirs."""
+    done = run_benchmarks(small, tmp_path / "new")
+    assert done.returncode == 1, done.stdout
+    found = record.read(tmp_path / "new" / "cpu-1.json")
+    assert found.complete
+    assert [result.workload for result in found.results] == ["right"]
+    reasons = {failure["workload"]: failure["reason"] for failure in found.failures}
+    assert reasons.keys() == {"wrong", "broken", "killed"}
+    assert "measured nothing" in reasons["killed"]
+    assert "not 8" in reasons["wrong"]
+    assert "ZeroDivisionError" in reasons["broken"]
+
+
+def test_crash_keeps_what_was_finished(small, tmp_path):
+    """A run that is killed in its last benchmark leaves the finished ones in a record that says it is cut short."""
+    assert run_benchmarks(small, tmp_path / "new", KILL="1").returncode == -signal.SIGKILL
+    found = record.read(tmp_path / "new" / "cpu-1.json")
+    assert not found.complete
+    assert [result.workload for result in found.results] == ["right"]
+
+
+def test_missing_device_ends_the_run(small, tmp_path):
+    """A run on a device that this node lacks measures nothing and says why."""
+    command = campaign.command(tmp_path, campaign.Plan(("gpu:9",), 1, "quick", str(small), ""), "gpu:9", 1)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "gpu:9 was asked for" in done.stdout + done.stderr
+    assert not (tmp_path / "gpu:9-1.json").exists()
+
+
+def test_record_says_what_must_be_known_to_repeat_it(small, tmp_path):
+    """A record names the versions, the processor, the threads, the commit or its absence, and the dataset."""
+    run_benchmarks(small, tmp_path / "new")
+    ours = json.loads((tmp_path / "new" / "cpu-1.json").read_text())["machine_info"]["cifar"]
+    environment = ours["environment"]
+    assert {"node", "software", "container", "source", "batch", "dataset", "load", "load_at_end"} <= environment.keys()
+    assert ours["fingerprint"]["dataset"] == environment["dataset"]["digest"]
+    assert all(value is None or isinstance(value, (str, int, float)) for value in ours["fingerprint"].values())
+    assert 0 < environment["harness_seconds_per_round"] < 0.01

@@ -1,0 +1,91 @@
+"""The command line: exit codes, and words that say what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cifar import cli
+from cifar.measure import devices
+
+
+def cifar(*arguments):
+    """Run the command in this process and return its exit code."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+
+
+def test_help_names_every_command(capsys):
+    """`cifar --help` lists the commands and what each is for."""
+    assert cifar("--help") == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in ("prepare", "bench", "compare", "report"))
+
+
+def test_help_is_light():
+    """`cifar --help` loads none of the packages that take long."""
+    program = "import sys, cifar.cli; cli = cifar.cli._parser(); print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert not any(f"'{name}'" in loaded for name in ("tensorflow", "keras", "pandas", "matplotlib", "h5py", "numpy"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["bench", "--quick", "--thorough"], ["compare"]])
+def test_wrong_usage(arguments, capsys):
+    """Wrong words are exit code 2 and a usage line."""
+    assert cifar(*arguments) == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_prepare_makes_the_stand_in(tmp_path, capsys, monkeypatch):
+    """`cifar prepare --synthetic` says what it made, and where."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cifar("prepare", "--synthetic") == 0
+    printed = capsys.readouterr().out
+    assert "stand-in for CIFAR-10 (made up): 50,000 + 10,000 images" in printed
+    assert str(tmp_path / "cifar-bench" / "standin.h5") in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["prepare", "--source", "{}/none.tar.gz", "--out", "{}/x.h5"], "none.tar.gz"),
+        (["bench", "--dataset", "{}/none.h5"], "none.h5"),
+        (["bench", "--dataset", "{}/text.h5"], "text.h5"),
+        (["bench", "--runs", "-1"], "--runs"),
+        (["bench", "--resume", "--out", "{}"], "holds no campaign"),
+        (["compare", "{}/none"], "none"),
+        (["compare", "{}/text.h5"], "text.h5"),
+        (["report", "{}/none"], "none"),
+    ],
+)
+def test_bad_input(tmp_path, capsys, monkeypatch, arguments, word):
+    """Bad input is exit code 2 and one sentence that names what is wrong; nothing is made."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "text.h5").write_text("this is no dataset")
+    assert cifar(*(argument.format(tmp_path) for argument in arguments)) == 2
+    said = capsys.readouterr().err
+    assert word in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_campaign_on_a_missing_gpu(small, tmp_path, capsys):
+    """A GPU that was asked for and is missing ends the campaign with the reason: never skipped, never replaced."""
+    if devices.survey().missing_gpu is None:
+        pytest.skip("this node has a GPU")
+    assert cifar("bench", "--device", "gpu", "--dataset", small, "--out", tmp_path / "new") == 4
+    assert "no GPU to measure" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_resume_refuses_another_dataset(small, tmp_path, capsys):
+    """A campaign goes on only with the dataset that it began with."""
+    plan = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": str(small), "digest": "0" * 64}
+    (tmp_path / "campaign.json").write_text(json.dumps(plan))
+    assert cifar("bench", "--resume", "--out", tmp_path) == 2
+    assert "not the dataset" in capsys.readouterr().err
