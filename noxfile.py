@@ -39,7 +39,7 @@ def once(session: nox.Session) -> None:
     """Run each benchmark once, checked but not timed: nox -s once -- [--device gpu] ..."""
     install(session, LOCK)
     session.run("cifar", "prepare", "--synthetic")
-    session.run("pytest", "benchmarks", "--benchmark-disable", *session.posargs)
+    session.run("pytest", "benchmarks", "--benchmark-disable", "--effort=default", *session.posargs)
 
 
 @nox.session

@@ -36,9 +36,18 @@ def pytest_sessionstart(session):
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
-def pytest_collection_modifyitems(items):
-    """Startup first: it must find the process as fresh as a user's."""
+def pytest_configure(config):
+    """Name our marker."""
+    config.addinivalue_line("markers", "long: the quick effort leaves it out, and says so")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Startup first: it must find the process as fresh as a user's.  The quick effort leaves out what is long."""
     items.sort(key=lambda item: item.path.name != "test_startup.py")
+    if config.getoption("--effort") == "quick":
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="the quick effort leaves it out, for it takes many seconds"))
 
 
 def pytest_collection_finish(session):
@@ -96,10 +105,8 @@ class RunRecord:
         if report.passed and stats is not None:
             self._kept.append(stats)
         else:
-            message = getattr(report.longrepr, "reprcrash", None)
-            reason = message.message if message else str(report.longrepr or "it measured nothing")
             workload = item.name.removeprefix("test_")
-            self._ours["failures"].append({"workload": workload, "reason": f"{report.when}: {reason}"[:2000]})
+            self._ours["failures"].append({"workload": workload, "reason": _reason(report)[:2000]})
         self.write()
 
     def close(self, *, complete):
@@ -126,6 +133,14 @@ class RunRecord:
 def _now():
     """The time in ISO 8601 with its offset."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _reason(report):
+    """Why a benchmark has no number, in words."""
+    if report.skipped:
+        return report.longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return crash.message if crash else str(report.longrepr or "it measured nothing")
 
 
 def _name(parameter):

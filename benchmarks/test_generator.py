@@ -27,7 +27,7 @@ def ours(path, _lesson_path, batch, _steps):
     return {"call": epoch, "images": generator.images, "check": check, "work": {"batches": first_order}}
 
 
-def lesson(_path, lesson_path, batch, steps):
+def lesson(path, lesson_path, batch, steps):
     """A stretch of the lesson's generator from its first batch on; a whole epoch would take minutes."""
     generator = LessonGenerator(lesson_path, batch)
     count = min(steps, len(generator) - 1)
@@ -37,7 +37,7 @@ def lesson(_path, lesson_path, batch, steps):
             generator[index]
 
     def check(_result):
-        compare(generator, count, lesson_path, np.arange(count * batch))
+        compare(generator, count, path, np.arange(count * batch))
         return [f"images and labels of {count} batches equal the file's, in its order: nothing is shuffled"]
 
     rows = f"rows 0 to {count * batch - 1}"
@@ -45,7 +45,7 @@ def lesson(_path, lesson_path, batch, steps):
 
 
 def compare(generator, count, path, order):
-    """Assert that the first `count` batches are the file's images, scaled, and its labels, in `order`."""
+    """Assert that the first `count` batches are the images of our file, scaled, and its labels, in `order`."""
     batches = [generator[index] for index in range(count)]
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     rows = order[: len(images)]
@@ -54,10 +54,15 @@ def compare(generator, count, path, order):
         assert np.array_equal(labels.argmax(axis=1), file["y_train"][:][rows, 0]), "labels differ from the file's"
 
 
-@pytest.mark.parametrize(
-    ("workload", "batch"),
-    [pytest.param(by, batch, id=f"by={by.__name__},batch={batch}") for by in (lesson, ours) for batch in (250, 32)],
-)
+WORKLOADS = [
+    pytest.param(lesson, 250, id="by=lesson,batch=250"),
+    pytest.param(lesson, 32, id="by=lesson,batch=32", marks=pytest.mark.long),
+    pytest.param(ours, 250, id="by=ours,batch=250"),
+    pytest.param(ours, 32, id="by=ours,batch=32"),
+]
+
+
+@pytest.mark.parametrize(("workload", "batch"), WORKLOADS)
 def test_generator(measure, dataset, lesson_dataset, workload, batch):
     """Both generators, in batches as large as the lesson's and in small ones."""
     measure(**workload(dataset, lesson_dataset, batch, measure.effort.steps))

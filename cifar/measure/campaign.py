@@ -160,7 +160,7 @@ class Share:
         """Read a line that pytest printed."""
         if found := re.search(r"collected (?:.* / )?(\d+) (?:items?|selected)", line):
             self.benchmarks = max(1, int(found[1]))
-        elif found := re.search(r"::test_(\S+) (PASSED|FAILED|ERROR)", line):
+        elif found := re.search(r"::test_(\S+) (PASSED|FAILED|ERROR|SKIPPED)", line):
             self.done += 1
             what = f"{arm} {number}: {found[1]}"
             self.progress(what, self.turn * self.benchmarks + self.done, self.turns * self.benchmarks)

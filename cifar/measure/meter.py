@@ -22,7 +22,8 @@ class Effort:
     """How much of a workload one run measures: a choice between the time it takes and the noise it leaves."""
 
     rounds: int
-    """Rounds of a workload, fewer (but never under three) where that exceeds `workload_seconds`."""
+    """Rounds of a workload, fewer where that exceeds `workload_seconds`, but never under `fewest`."""
+    fewest: int
     round_seconds: float
     """A round repeats its call until it lasts about this long, so that the clock's own cost vanishes."""
     workload_seconds: float
@@ -31,11 +32,10 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(rounds=5, round_seconds=0.05, workload_seconds=1.5, steps=4),
-    "default": Effort(rounds=10, round_seconds=0.1, workload_seconds=5.0, steps=10),
-    "thorough": Effort(rounds=20, round_seconds=0.5, workload_seconds=60.0, steps=40),
+    "quick": Effort(rounds=5, fewest=1, round_seconds=0.05, workload_seconds=0.5, steps=2),
+    "default": Effort(rounds=10, fewest=3, round_seconds=0.1, workload_seconds=5.0, steps=8),
+    "thorough": Effort(rounds=20, fewest=5, round_seconds=0.5, workload_seconds=60.0, steps=40),
 }
-FEWEST_ROUNDS = 3
 
 
 class Meter:
@@ -66,13 +66,14 @@ class Meter:
                 check(_round(self._device, call, 1))
                 return
             warmup_seconds = _seconds(self._device, call)
-            calls, rounds = self._plan(call) if repeat else (1, FEWEST_ROUNDS)
+            calls, rounds = self._plan(call) if repeat else (1, self.effort.fewest)
             self._device.reset_peak_memory()
             result = self._benchmark.pedantic(  # type: ignore[no-untyped-call]
                 _round, (self._device, call, calls), rounds=rounds
             )
             checks = check(result)
         self._benchmark.extra_info.update(
+            calls=calls,
             images=images * calls,
             flop=None if flop is None else flop * images * calls,
             warmup_seconds=warmup_seconds,
@@ -87,7 +88,13 @@ class Meter:
             result = self._benchmark.pedantic(_round, (self._device, call, 1))  # type: ignore[no-untyped-call]
             checks = check(result)
         self._benchmark.extra_info.update(
-            images=None, flop=None, warmup_seconds=None, checks=checks, work={}, memory=self._device.peak_memory()
+            calls=1,
+            images=None,
+            flop=None,
+            warmup_seconds=None,
+            checks=checks,
+            work={},
+            memory=self._device.peak_memory(),
         )
 
     def note(self, **facts: Any) -> None:  # noqa: ANN401 whatever JSON holds
@@ -95,11 +102,13 @@ class Meter:
         self._benchmark.extra_info.update(facts)
 
     def _plan(self, call: Callable[[], Any]) -> tuple[int, int]:
-        """Calls a round and rounds a workload, from the faster of two trial calls."""
-        seconds = min(_seconds(self._device, call) for _ in range(2))
+        """Calls a round and rounds a workload, from a trial call, the faster of two if they are short."""
+        seconds = _seconds(self._device, call)
+        if seconds < self.effort.round_seconds:
+            seconds = min(seconds, _seconds(self._device, call))
         calls = max(1, math.ceil(self.effort.round_seconds / seconds))
         fitting = int(self.effort.workload_seconds / (seconds * calls))
-        return calls, min(self.effort.rounds, max(FEWEST_ROUNDS, fitting))
+        return calls, min(self.effort.rounds, max(self.effort.fewest, fitting))
 
 
 def harness_seconds(device: Device) -> float:

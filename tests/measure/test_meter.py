@@ -37,7 +37,7 @@ class Clockwork:
         return {"host_peak_bytes": 1, "device_peak_bytes": None, "meaning": "made up"}
 
 
-EFFORT = meter.Effort(rounds=4, round_seconds=0.02, workload_seconds=1.0, steps=1)
+EFFORT = meter.Effort(rounds=4, fewest=2, round_seconds=0.02, workload_seconds=1.0, steps=1)
 
 
 def test_round_ends_with_the_device(benchmark):
@@ -70,11 +70,11 @@ def test_warm_up_is_kept_apart(benchmark):
     assert benchmark.stats.stats.max < 0.2
 
 
-def test_long_calls_have_fewer_rounds_but_three(benchmark):
-    """A call that would exceed the time for its workload is still timed three times."""
-    slow = meter.Effort(rounds=10, round_seconds=0.01, workload_seconds=0.05, steps=1)
+def test_long_calls_have_fewer_rounds(benchmark):
+    """A call that would exceed the time for its workload is timed less often, but not less than the effort's fewest."""
+    slow = meter.Effort(rounds=10, fewest=3, round_seconds=0.01, workload_seconds=0.05, steps=1)
     meter.Meter(benchmark, Clockwork(), slow)(lambda: time.sleep(0.03), images=1, check=lambda _: ["nothing"])
-    assert len(benchmark.stats.stats.data) == meter.FEWEST_ROUNDS
+    assert len(benchmark.stats.stats.data) == slow.fewest
 
 
 def test_check_sees_the_last_result(benchmark):

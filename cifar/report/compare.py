@@ -1,0 +1,496 @@
+"""Compare: the records of two arms go in; each workload's ratio, interval and verdict, and all left out, come out."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cifar.report.record import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from cifar.report.record import Record, Result
+
+    Floats = NDArray[np.float64]
+
+LEVEL = 0.05
+"""Error allowed: of each interval's coverage, and of any false FASTER or SLOWER in a comparison."""
+POWER = 0.8
+"""With the number of runs that is said to settle a workload, it is settled this often."""
+MOST_RUNS = 1000
+"""Beyond this number of runs an arm, no number is given."""
+NONE = "\N{EN DASH}"
+"""Stands in tables for a number that there is not."""
+ABSENT = "(absent)"
+"""Stands for the value of a fingerprint field that a record lacks."""
+
+
+class Verdict(StrEnum):
+    """What a comparison may claim about a workload."""
+
+    FASTER = "FASTER"
+    SLOWER = "SLOWER"
+    EQUIVALENT = "EQUIVALENT"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class NotComparable(Exception):  # noqa: N818 - a state of the records, not a failure of the program
+    """The fingerprints differ: `differences` has each field's values, baseline's and candidate's."""
+
+    def __init__(self, differences: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
+        """Keep the fields and say them in one sentence."""
+        self.differences = dict(differences)
+        fields = "; ".join(
+            f"{field}: {' and '.join(one)} against {' and '.join(other)}"
+            for field, (one, other) in self.differences.items()
+        )
+        super().__init__(f"not comparable, for these differ: {fields} (`--allow FIELD` compares all the same)")
+
+
+class Interval(NamedTuple):
+    """A 95 % interval, low and high end."""
+
+    low: float
+    high: float
+
+
+class Welch(NamedTuple):
+    """Welch's test of differences of means: each an array, NaN where there is no answer."""
+
+    difference: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An arm's speed in one workload: geometric mean of its runs' `values`, its 95 % interval if it has one.
+
+    Speeds are images/s, or 1/s where `images` is None.
+    """
+
+    value: float
+    interval: Interval | None
+    values: tuple[float, ...]
+    images: int | None
+
+    @property
+    def runs(self) -> int:
+        """The number of runs behind it."""
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One workload in both arms; `ratio` > 1: the candidate is faster.
+
+    `interval`, `p` and `p_adjusted` (Holm) are None where there is no interval; then `reason` says why.
+    `runs_needed` an arm would settle an INCONCLUSIVE; None there: more than 1000, or cannot be said.
+    """
+
+    workload: str
+    baseline: Estimate
+    candidate: Estimate
+    ratio: float
+    interval: Interval | None
+    p: float | None
+    p_adjusted: float | None
+    verdict: Verdict
+    runs_needed: int | None
+    reason: str
+
+
+class LeftOut(NamedTuple):
+    """Something not compared: `workload` (empty: the whole run), the arm, and why."""
+
+    workload: str
+    arm: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two arms compared; `allowed` are the fields that differ and were allowed to, as in NotComparable."""
+
+    baseline: str
+    candidate: str
+    margin: float
+    pairs: tuple[Pair, ...]
+    left_out: tuple[LeftOut, ...]
+    allowed: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+# --- statistics: pure functions of arrays, so that the simulation in the tests runs what `compare` runs
+
+
+def welch(baseline: ArrayLike, candidate: ArrayLike) -> Welch:
+    """Return Welch's t test for candidate minus baseline along the last axis of arrays (..., runs) of float64.
+
+    The 95 % interval and the two-sided p allow unequal variances and unequal numbers of runs: B. L. Welch,
+    Biometrika 34 (1947) 28-35; degrees of freedom: F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114, but
+    no more than if both arms had the smaller number of runs. With equal numbers that changes nothing; with 3
+    runs against 8 the usual estimate trusts the 3 too much: 9 % of campaigns that compare
+    12 workloads with themselves then cry wolf, and 1 % so.
+    NaN where an arm has fewer than 2 runs, and where neither arm shows any spread: a spread of exactly 0 says
+    that the clock is coarse or a record was copied, not that the next run will be the same.
+    """
+    one, other = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
+    difference = np.asarray(other.mean(axis=-1) - one.mean(axis=-1))
+    if min(one.shape[-1], other.shape[-1]) < 2:  # noqa: PLR2004 - two points are the fewest that have a spread
+        nothing = np.full_like(difference, np.nan)
+        return Welch(difference, nothing, nothing, nothing)
+    squares = [_variance(side) / side.shape[-1] for side in (one, other)]
+    total = np.asarray(squares[0] + squares[1])
+    total[total == 0] = np.nan
+    freedom = total**2 / (squares[0] ** 2 / (one.shape[-1] - 1) + squares[1] ** 2 / (other.shape[-1] - 1))
+    freedom = np.minimum(freedom, 2 * (min(one.shape[-1], other.shape[-1]) - 1))
+    error = np.sqrt(total)
+    reach = _quantile(1 - LEVEL / 2, freedom) * error
+    return Welch(difference, difference - reach, difference + reach, _two_sided(difference / error, freedom))
+
+
+def interval(values: Sequence[float]) -> Interval | None:
+    """Return the 95 % interval of the geometric mean of positive `values`, one a run: t on their logarithms.
+
+    None for fewer than 2 values and for values without any spread, for the reason given at `welch`.
+    """
+    logs = np.log(np.asarray(values, dtype=np.float64))
+    if logs.size < 2 or np.ptp(logs) == 0:  # noqa: PLR2004 - as in `welch`
+        return None
+    reach = float(_quantile(1 - LEVEL / 2, logs.size - 1)) * logs.std(ddof=1) / math.sqrt(logs.size)
+    return Interval(float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach)))
+
+
+def holm(p: ArrayLike) -> Floats:
+    """Return the p values of the last axis, adjusted for being one family; NaN is no member and stays NaN.
+
+    S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, axis=-1)  # NaN last
+    members = np.sum(~np.isnan(values), axis=-1, keepdims=True)
+    steps = np.take_along_axis(values, order, axis=-1) * (members - np.arange(values.shape[-1]))
+    adjusted = np.empty_like(values)
+    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1), axis=-1)
+    return adjusted
+
+
+def decide(low: ArrayLike, high: ArrayLike, p_adjusted: ArrayLike, margin: float) -> NDArray[np.str_]:
+    """Return verdicts for intervals of ratios: EQUIVALENT within 1/(1+margin) and 1+margin, else FASTER or SLOWER.
+
+    FASTER and SLOWER need an adjusted p below 0.05; p is never larger unadjusted, so the interval then lies on one
+    side of 1, and reaches beyond the margin because it is not EQUIVALENT. All else, NaN too, is INCONCLUSIVE.
+    """
+    low, high, p_adjusted = (np.asarray(part, dtype=np.float64) for part in (low, high, p_adjusted))
+    equivalent = (low >= 1 / (1 + margin)) & (high <= 1 + margin)
+    sure = p_adjusted < LEVEL
+    return np.select(
+        [equivalent, sure & (low > 1), sure & (high < 1)],
+        [Verdict.EQUIVALENT.value, Verdict.FASTER.value, Verdict.SLOWER.value],
+        Verdict.INCONCLUSIVE.value,
+    )
+
+
+def runs_needed(baseline: ArrayLike, candidate: ArrayLike, margin: float, family: int) -> int | None:
+    """Return the runs an arm that would settle two arms' log speeds (runs,), None for more than 1000.
+
+    Were the difference and both spreads as observed, this many runs would in 80 % of campaigns give an interval
+    within the margin, or one clear of 1 at the Bonferroni level of `family` workloads (Holm's first step).
+    """
+    one, other = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
+    runs = np.arange(min(one.size, other.size) + 1, MOST_RUNS + 1)
+    spread = float(_variance(one)), float(_variance(other))
+    away = abs(float(other.mean() - one.mean()))
+    error = np.sqrt(sum(spread) / runs)
+    freedom = (runs - 1) * sum(spread) ** 2 / (spread[0] ** 2 + spread[1] ** 2)
+    power = _quantile(POWER, freedom)
+    differs = away >= (_quantile(1 - LEVEL / (2 * family), freedom) + power) * error
+    same = math.log1p(margin) - away >= (_quantile(1 - LEVEL / 2, freedom) + power) * error
+    settled = np.flatnonzero(differs | same)
+    return int(runs[settled[0]]) if settled.size else None
+
+
+def _variance(values: Floats) -> Floats:
+    """Variance along the last axis, exactly 0 for equal values, where rounding would leave some."""
+    return np.where(np.ptp(values, axis=-1) == 0, 0.0, values.var(axis=-1, ddof=1))
+
+
+def _quantile(probability: float, freedom: ArrayLike) -> Floats:
+    """Quantile of Student's t."""
+    from scipy import special  # noqa: PLC0415 - a fifth of a second that reading and refusing need not pay
+
+    return np.asarray(special.stdtrit(freedom, probability))
+
+
+def _two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
+    """Probability that Student's t is further from 0 than `t`."""
+    from scipy import special  # noqa: PLC0415 - as in `_quantile`
+
+    return np.asarray(2 * special.stdtr(freedom, -np.abs(t)))
+
+
+# --- records
+
+
+def compare(
+    baseline: Sequence[Record],
+    candidate: Sequence[Record],
+    margin: float = 0.05,
+    allow: Iterable[str] = (),
+    names: tuple[str, str] | None = None,
+) -> Comparison:
+    """Return what the records of one arm, the candidate, say against those of another, the baseline.
+
+    The unit of evidence is the run: of each run the median round counts, as log speed, so that a ratio and its
+    inverse are treated alike. Workloads are paired by name; `names` are shown in place of the arms' own.
+    An arm without records gives a comparison without pairs (exit code 4).
+    Raises NotComparable where a fingerprint field has more than one value over both arms and is not in `allow`,
+    and ValueError for a margin not above 0 and for records of more than one arm on a side.
+    """
+    if not 0 < margin < math.inf:
+        message = f"the margin must be a number above 0, such as 0.05 for 5 %, not {margin}"
+        raise ValueError(message)
+    labels = names or _names(baseline, candidate)
+    allowed = _comparable(baseline, candidate, frozenset(allow))
+    sides = [_measured(side) for side in (baseline, candidate)]
+    gapped = [entry for label, side in zip(labels, (baseline, candidate), strict=True) for entry in gaps(side, label)]
+    both = in_order(workload for workload in sides[0] if workload in sides[1])
+    unequal = {name: reason for name in both if (reason := _unequal(sides[0][name], sides[1][name]))}
+    left_out = [*gapped, *(LeftOut(name, " and ".join(labels), reason) for name, reason in unequal.items())]
+    left_out += _unpaired(sides, labels)
+    pairs = _pairs([(name, sides[0][name], sides[1][name]) for name in both if name not in unequal], margin)
+    return Comparison(labels[0], labels[1], margin, pairs, tuple(left_out), allowed)
+
+
+def estimate(results: Sequence[Result]) -> Estimate:
+    """Return the speed of one arm in one workload from its runs' results (at least one)."""
+    values = tuple(result.value for result in results)
+    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), values, results[0].images)
+
+
+def within(records: Sequence[Record], slow: str, fast: str) -> Estimate | None:
+    """Return how many times as fast as workload `slow` is `fast` in the runs of one arm that have both.
+
+    Both come from the same process and share its shift, so each run gives one ratio, and the interval is that of
+    the ratios. None where no run has both, or they were not done in the same unit.
+    """
+    values = []
+    for record in records:
+        found = {result.workload: result for result in record.results}
+        if slow in found and fast in found and (found[slow].images is None) is (found[fast].images is None):
+            values.append(found[fast].value / found[slow].value)
+    if not values:
+        return None
+    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), tuple(values), images=None)
+
+
+def gaps(records: Sequence[Record], arm: str) -> list[LeftOut]:
+    """Return what an arm's records lack: failures, runs cut short, workloads that only some of its runs have."""
+    workloads = dict.fromkeys(result.workload for record in records for result in record.results)
+    found = []
+    for record in records:
+        failed = {failure["workload"]: failure["reason"] for failure in record.failures}
+        found += [LeftOut(workload, arm, f"run {record.run} failed: {why}") for workload, why in failed.items()]
+        missing = workloads.keys() - failed.keys() - {result.workload for result in record.results}
+        if record.complete:
+            reason = f"run {record.run} has no number for it and gives no reason"
+            found += [LeftOut(workload, arm, reason) for workload in workloads if workload in missing]
+        else:
+            count = len(record.results)
+            reason = f"run {record.run} was cut short; the {count} workloads it had finished are used"
+            found.append(LeftOut("", arm, reason))
+    return found
+
+
+def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str, str]:
+    """The arms' names, with their campaigns where they are the same arm."""
+    arms = [sorted({record.arm for record in side}) for side in (baseline, candidate)]
+    for side, names in zip(("baseline", "candidate"), arms, strict=True):
+        if len(names) > 1:
+            message = f"the {side} holds records of {', '.join(names)}: compare one arm with one arm"
+            raise ValueError(message)
+    one, other = (names[0] if names else "(no record)" for names in arms)
+    if one != other:
+        return one, other
+    places = [", ".join(sorted({record.campaign for record in side})) for side in (baseline, candidate)]
+    return f"{one}@{places[0]}", f"{other}@{places[1]}"
+
+
+def _comparable(
+    baseline: Sequence[Record], candidate: Sequence[Record], allow: frozenset[str]
+) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The fields that differ and may; raises NotComparable for those that may not."""
+    fields = dict.fromkeys(field for record in (*baseline, *candidate) for field in record.fingerprint)
+    differences = {}
+    for field in fields:
+        one, other = (
+            tuple(sorted({str(record.fingerprint.get(field, ABSENT)) for record in side}))
+            for side in (baseline, candidate)
+        )
+        if len({*one, *other}) > 1:
+            differences[field] = (one, other)
+    refused = {field: values for field, values in differences.items() if field not in allow}
+    if refused:
+        raise NotComparable(refused)
+    return differences
+
+
+def _measured(records: Sequence[Record]) -> dict[str, list[Result]]:
+    """The results of each workload over an arm's runs."""
+    found: dict[str, list[Result]] = {}
+    for record in records:
+        for result in record.results:
+            found.setdefault(result.workload, []).append(result)
+    return found
+
+
+def _unpaired(sides: Sequence[Mapping[str, object]], labels: tuple[str, str]) -> list[LeftOut]:
+    """The workloads that only one side has, under the arm that lacks them."""
+    return [
+        LeftOut(workload, labels[1 - here], f"only {labels[here]} has a number for it")
+        for here in (0, 1)
+        for workload in sides[here]
+        if workload not in sides[1 - here]
+    ]
+
+
+def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
+    """Why two arms did not do the same work, empty if they did."""
+    for part in sorted({key for result in (*baseline, *candidate) for key in result.work}):
+        values = sorted({result.work.get(part, ABSENT)[:12] for result in (*baseline, *candidate)})
+        if len({result.work.get(part) for result in (*baseline, *candidate)}) > 1:
+            return f"not the same work: {part} {' against '.join(values)}"
+    if len({result.images is None for result in (*baseline, *candidate)}) > 1:
+        return "not the same quantity: images/s against seconds"
+    return ""
+
+
+def _pairs(measured: Sequence[tuple[str, list[Result], list[Result]]], margin: float) -> tuple[Pair, ...]:
+    """Each workload's pair; the verdicts see all p values as one family."""
+    estimates = [(estimate(one), estimate(other)) for _, one, other in measured]
+    tests = [welch(np.log(one.values), np.log(other.values)) for one, other in estimates]
+    adjusted = holm([test.p for test in tests])
+    verdicts = decide(np.exp([test.low for test in tests]), np.exp([test.high for test in tests]), adjusted, margin)
+    family = int(np.sum(~np.isnan(adjusted)))
+    pairs = []
+    for (workload, _, _), (one, other), test, p, said in zip(
+        measured, estimates, tests, adjusted, verdicts, strict=True
+    ):
+        verdict, known = Verdict(str(said)), not math.isnan(p)
+        needed, reason = _outlook(one, other, margin, family) if verdict is Verdict.INCONCLUSIVE else (None, "")
+        pair = Pair(
+            *(workload, one, other, float(np.exp(test.difference))),
+            interval=Interval(float(np.exp(test.low)), float(np.exp(test.high))) if known else None,
+            p=float(test.p) if known else None,
+            p_adjusted=float(p) if known else None,
+            verdict=verdict,
+            runs_needed=needed,
+            reason=reason,
+        )
+        pairs.append(pair)
+    return tuple(pairs)
+
+
+def _outlook(baseline: Estimate, candidate: Estimate, margin: float, family: int) -> tuple[int | None, str]:
+    """How many runs would settle an inconclusive pair, and that or why not in words."""
+    if min(baseline.runs, candidate.runs) == 1:
+        return None, "one run has no interval: measure at least 2 runs an arm, better 5"
+    if baseline.interval is None and candidate.interval is None:
+        return None, "all runs of an arm took exactly the same time: the clock is too coarse, or records are copies"
+    needed = runs_needed(np.log(baseline.values), np.log(candidate.values), margin, family)
+    return needed, f"{f'more than {MOST_RUNS}' if needed is None else f'about {needed}'} runs an arm would settle it"
+
+
+# --- what follows from a comparison
+
+
+def gate(comparison: Comparison, spec: str) -> list[Pair]:
+    """Return the pairs that the gate `slower:5%` hits: verdict SLOWER and a ratio below 1 - 5 %.
+
+    The verdict makes sure that noise does not hit it, the estimated ratio that the loss is as large as was named.
+    Raises ValueError for any other form of `spec`.
+    """
+    match = re.fullmatch(r"slower:(\d{1,2}(?:\.\d+)?)%", spec)
+    if match is None:
+        message = f"{spec!r} is no gate: write slower:5% for any percentage from 0 to below 100"
+        raise ValueError(message)
+    least = 1 - float(match[1]) / 100
+    return [pair for pair in comparison.pairs if pair.verdict is Verdict.SLOWER and pair.ratio < least]
+
+
+def exit_code(comparison: Comparison, fail_on: str | None = None, *, strict: bool = False) -> int:
+    """Return 0: compared; 1: the gate `fail_on` is hit; 4: nothing compared; 5: `strict`, and a pair inconclusive.
+
+    2 (wrong usage, bad input: ValueError, OSError) and 3 (NotComparable) are the caller's, by exception.
+    Raises ValueError for a malformed `fail_on`.
+    """
+    hit = gate(comparison, fail_on) if fail_on is not None else []
+    if not comparison.pairs:
+        return 4
+    if hit:
+        return 1
+    return 5 if strict and any(pair.verdict is Verdict.INCONCLUSIVE for pair in comparison.pairs) else 0
+
+
+# --- numbers as text
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Return `value` with `digits` significant digits, thousands separated: 1,751, 23.41, 0.9876."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, places)}f}"
+
+
+def speed(value: Estimate) -> str:
+    """Return an estimate with its unit and interval: `1,751 images/s (1,702 to 1,801)`; seconds without images."""
+    ends: tuple[float, ...] = value.interval or ()
+    if value.images is None:
+        shown, unit, ends = 1 / value.value, "s", tuple(1 / end for end in reversed(ends))
+    else:
+        shown, unit = value.value, "images/s"
+    span = f" ({number(ends[0])} to {number(ends[1])})" if ends else ""
+    return f"{number(shown)}\N{NO-BREAK SPACE}{unit}{span}"
+
+
+def ratio(pair: Pair) -> str:
+    """Return a pair's ratio with its interval: `23.41 (21.92 to 25.07)`."""
+    span = f" ({number(pair.interval.low)} to {number(pair.interval.high)})" if pair.interval else ""
+    return f"{number(pair.ratio)}{span}"
+
+
+HEADER = ("workload", "baseline", "candidate", "ratio (95 % interval)", "p (Holm)", "verdict")
+"""The columns of `rows`."""
+
+
+def rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return one row of text for each pair, under HEADER."""
+    return [
+        (
+            pair.workload,
+            speed(pair.baseline),
+            speed(pair.candidate),
+            ratio(pair),
+            probability(pair.p_adjusted),
+            pair.verdict.value + (f": {pair.reason}" if pair.reason else ""),
+        )
+        for pair in comparison.pairs
+    ]
+
+
+def probability(p: float | None) -> str:
+    """Return a p value as text: `< 0.001`, `0.042`, or a dash for none."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004 - three decimals

@@ -1,0 +1,381 @@
+"""Figures: the records of each arm and their comparison go in; matplotlib Figures come out, and files of them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from cifar.report import compare
+from cifar.report.compare import Verdict
+from cifar.report.record import FAMILIES, in_order, parameters, series, words
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+
+    from cifar.report.compare import Comparison, Estimate, Pair
+    from cifar.report.record import Record, Result
+
+    Arms = Mapping[str, Sequence[Record]]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+"""M. Okabe and K. Ito's palette for all kinds of colour vision, its yellow replaced by a grey that shows on white."""
+NARROW, WIDE = 0.75, 2.2
+"""Decades of a logarithmic axis below which 1, 2, 5 give too few ticks, and above which they give too many."""
+MOST_JOINED = 4
+"""Rounds of more arms than these are not joined by lines, which would hide them."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+VERDICT_COLOURS = {
+    Verdict.FASTER: "#009E73",
+    Verdict.SLOWER: "#D55E00",
+    Verdict.EQUIVALENT: "#0072B2",
+    Verdict.INCONCLUSIVE: "#7F7F7F",
+}
+STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#8A8A8A",
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.hspace": 0.03,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "grid.color": "#E3E3E3",
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "cifar-bench",
+}
+"""Not matplotlib's global state: every figure is drawn and saved within it."""
+
+
+def throughput(arms: Arms) -> Figure:
+    """Return images/s by arm: against batch size where a series has several, else in rows; every run is a dot.
+
+    Both axes are logarithmic, so that a ratio is the same distance everywhere; bars are 95 % intervals.
+    """
+    speeds = _estimates(arms, images=True)
+    groups = _panels(speeds)
+    with mpl.rc_context(STYLE):
+        columns = min(2, max(1, len(groups)))
+        lines = math.ceil(len(groups) / columns) or 1
+        figure, axes = _figure(columns, lines, width=10 if columns > 1 else 6.5, height=3.5 * lines)
+        for panel, (title, workloads) in zip(axes, groups.items(), strict=False):
+            panel.set_title(title)
+            if any(len(parameters(workload).get("batch", "")) for workload in workloads):
+                _by_batch(panel, speeds, workloads)
+            else:
+                _by_name(panel, speeds, workloads)
+        _legend(figure, list(arms))
+    return figure
+
+
+def ratios(comparison: Comparison) -> Figure:
+    """Return every workload's ratio with its 95 % interval beside 1 and the margin, coloured by verdict."""
+    pairs = comparison.pairs[::-1]
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = _figure(1, 1, width=10, height=1.6 + 0.34 * max(1, len(pairs)))
+        axes.axvspan(1 / (1 + comparison.margin), 1 + comparison.margin, color="#0072B2", alpha=0.12, linewidth=0)
+        axes.axvline(1, color="#444444", linewidth=1)
+        axes.set_xscale("log")
+        for place, pair in enumerate(pairs):
+            _ratio(axes, place, pair)
+        axes.set_yticks(range(len(pairs)), [words(pair.workload) for pair in pairs])
+        axes.set_ylim(-0.7, len(pairs) - 0.3)
+        axes.grid(visible=False, axis="y")
+        _plain_log(axes, "x", suffix="\N{MULTIPLICATION SIGN}")
+        axes.set_xlabel(f"speed of {comparison.candidate} / speed of {comparison.baseline}   (right: faster)")
+        arms = f"{comparison.candidate} against {comparison.baseline}"
+        axes.set_title(f"{arms}: 95 % intervals; shaded: within {100 * comparison.margin:.4g} %")
+    return figure
+
+
+def warmup(arms: Arms) -> Figure:
+    """Return the seconds of each workload's first call (hollow) beside those of a steady one (filled).
+
+    A record that does not say how many calls a round has leaves the steady one out.
+    """
+    firsts = {arm: _calls(runs) for arm, runs in arms.items()}
+    workloads = in_order(dict.fromkeys(workload for calls in firsts.values() for workload in calls))[::-1]
+    with mpl.rc_context(STYLE):
+        height = 1.6 + len(workloads) * (0.2 + 0.14 * len(arms))
+        figure, (axes,) = _figure(1, 1, width=8.5, height=height)
+        for index, (arm, calls) in enumerate(firsts.items()):
+            colour, marker = _look(index)
+            for place, workload in enumerate(workloads):
+                if workload not in calls:
+                    continue
+                first, steady = calls[workload]
+                y = place + _offset(index, len(arms), width=min(0.62, 0.3 * (len(arms) - 1)))
+                axes.plot([steady, first], [y, y], color=colour, linewidth=1.2, alpha=0.55)
+                axes.plot(first, y, marker, color=colour, markerfacecolor="white", markersize=5.5)
+                axes.plot(steady, y, marker, color=colour, markersize=5.5, label=arm)
+        axes.set_xscale("log")
+        axes.set_yticks(range(len(workloads)), [words(workload) for workload in workloads])
+        axes.set_ylim(-0.6, len(workloads) - 0.4)
+        _plain_log(axes, "x", suffix=" s")
+        axes.set_xlabel("seconds of one call, median over runs   (hollow: first, filled: steady)")
+        axes.set_title("Warm-up beside steady state")
+        _legend(figure, list(arms))
+    return figure
+
+
+def rounds(arms: Arms) -> Figure:
+    """Return each workload's rounds in order, run after run, as multiples of the arm's median round.
+
+    Two bands in a panel are two modes; a slope is a run that had not warmed up, or a node that throttles.
+    """
+    results = _by_workload(arms)
+    with mpl.rc_context(STYLE):
+        columns = min(3, max(1, len(results)))
+        lines = math.ceil(len(results) / columns) or 1
+        width = 3.6 * columns if columns > 1 else 6.5
+        figure, axes = _figure(columns, lines, width=width, height=2.1 * lines, layout=None)
+        most = max((len(runs) for sides in results.values() for runs in sides.values()), default=0)
+        line = "-" if len(arms) <= MOST_JOINED else ""
+        for panel, (workload, sides) in zip(axes, results.items(), strict=False):
+            panel.set_title(words(workload), fontsize=9)
+            for index, arm in enumerate(arms):
+                if arm in sides:
+                    _rounds_of(panel, sides[arm], index, line)
+            _around_one(panel, most)
+        for panel in axes[max(0, len(results) - columns) : len(results)]:
+            panel.set_xticks([run + 1.5 for run in range(most)], [str(run + 1) for run in range(most)], minor=True)
+        _legend(figure, list(arms), place="upper left")
+        _set_out(figure)
+    return figure
+
+
+def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
+    """Write `folder/name.png` (150 dpi) and `folder/name.svg` and return their paths; equal figures, equal files."""
+    paths = Path(folder) / f"{name}.png", Path(folder) / f"{name}.svg"
+    with mpl.rc_context(STYLE):
+        # what savefig calls in the end, without the rehearsal that it draws first
+        FigureCanvasAgg(figure).print_png(paths[0], metadata={"Software": None})  # type: ignore[no-untyped-call]
+        if figure.get_layout_engine() is not None:
+            figure.set_layout_engine("none")  # the layout has been found
+        FigureCanvasSVG(figure).print_svg(paths[1], metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return paths
+
+
+# --- what is drawn
+
+
+def _by_workload(arms: Arms) -> dict[str, dict[str, list[Result]]]:
+    """The results of each workload, in order, by arm."""
+    found: dict[str, dict[str, list[Result]]] = {}
+    for arm, records in arms.items():
+        for record in records:
+            for result in record.results:
+                found.setdefault(result.workload, {}).setdefault(arm, []).append(result)
+    return {workload: found[workload] for workload in in_order(found)}
+
+
+def _estimates(arms: Arms, *, images: bool) -> dict[str, dict[str, Estimate]]:
+    """The speed of each workload by arm, of those that process images or of those that do not."""
+    return {
+        workload: {arm: compare.estimate(results) for arm, results in sides.items()}
+        for workload, sides in _by_workload(arms).items()
+        if all((result.images is not None) is images for results in sides.values() for result in results)
+    }
+
+
+def _calls(records: Sequence[Record]) -> dict[str, tuple[float, float]]:
+    """Seconds of the first call and of a steady one by workload, medians over an arm's runs."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        for result in record.results:
+            if result.warmup_seconds is not None:
+                steady = result.median / result.calls if result.calls else math.nan
+                pair = (result.warmup_seconds, steady)
+                found.setdefault(result.workload, []).append(pair)
+    return {workload: tuple(np.median(pairs, axis=0).tolist()) for workload, pairs in found.items()}
+
+
+def _panels(speeds: Mapping[str, object]) -> dict[str, list[str]]:
+    """The workloads of each panel of `throughput`: a family, and forward by where its input lies."""
+    panels: dict[str, list[str]] = {}
+    for workload in speeds:
+        family, place = workload.partition("[")[0], parameters(workload).get("input")
+        if family == "forward":
+            title = f"Forward, input on the {place or 'host'}"
+        elif family in FAMILIES:
+            title = family.capitalize()
+        else:
+            title = workload
+        panels.setdefault(title, []).append(workload)
+    return panels
+
+
+# --- how it is drawn
+
+
+def _figure(
+    columns: int, lines: int, *, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> tuple[Figure, list[Axes]]:
+    """A white figure of `lines` by `columns` axes; it belongs to no window and to no global state."""
+    figure = Figure(figsize=(width, height), dpi=150, layout=layout, facecolor="white")
+    axes = figure.subplots(lines, columns, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def _look(index: int) -> tuple[str, str]:
+    """Colour and marker of the arm at `index`."""
+    return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+
+
+def _offset(index: int, count: int, *, width: float) -> float:
+    """Where the arm at `index` of `count` stands beside a row's middle, the first on top."""
+    return 0.0 if count == 1 else width * (0.5 - index / (count - 1))
+
+
+def _legend(figure: Figure, arms: Sequence[str], place: str = "outside upper left") -> None:
+    """The arms' names, colours and markers above the figure; the axes left without data go."""
+    for axes in figure.axes:
+        if not axes.has_data():
+            axes.remove()
+    handles = [
+        Line2D([], [], color=_look(index)[0], marker=_look(index)[1], linestyle="", markersize=6, label=arm)
+        for index, arm in enumerate(arms)
+    ]
+    figure.legend(handles=handles, loc=place, ncols=min(4, len(arms)), fontsize=9.5)  # type: ignore[call-overload]
+
+
+def _by_batch(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads: Sequence[str]) -> None:
+    """Images/s against batch size, a line a series and an arm; a second series is hollow and named."""
+    lines = list(dict.fromkeys(map(series, workloads)))
+    arms = list(dict.fromkeys(arm for sides in speeds.values() for arm in sides))
+    batches = sorted({int(parameters(workload)["batch"]) for workload in workloads})
+    unit = 0.09 * (math.log2(batches[-1] / batches[0]) + 1.8)
+    for order, line in enumerate(lines):
+        for index, arm in enumerate(arms):
+            here = [workload for workload in workloads if series(workload) == line and arm in speeds[workload]]
+            at = [math.log2(int(parameters(workload)["batch"])) + 0.6 * unit * order for workload in here]
+            estimates = [speeds[workload][arm] for workload in here]
+            _points(axes, at, estimates, index, slot=unit / max(2, len(arms)), arms=len(arms), hollow=order > 0)
+    axes.set_xticks([math.log2(batch) for batch in batches], [f"{batch:,}" for batch in batches])
+    axes.set_xlim(math.log2(batches[0]) - 0.9, math.log2(batches[-1]) + 0.9)
+    axes.set_yscale("log")
+    axes.set_xlabel("batch size (images), logarithmic")
+    axes.set_ylabel("images/s")
+    _plain_log(axes, "y")
+    if len(lines) > 1:
+        filled, *hollow = [dict.fromkeys(parameters(line).values()) for line in lines]
+        note = f"filled: {', '.join(filled)};  hollow: {', '.join(name for names in hollow for name in names)}"
+        axes.set_title(note, loc="right", fontsize=8, fontweight="normal")
+
+
+def _by_name(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads: Sequence[str]) -> None:
+    """Images/s of workloads without a batch size in their names, side by side."""
+    arms = list(dict.fromkeys(arm for sides in speeds.values() for arm in sides))
+    for index, arm in enumerate(arms):
+        here = [(place, speeds[workload][arm]) for place, workload in enumerate(workloads) if arm in speeds[workload]]
+        at, estimates = [place for place, _ in here], [estimate for _, estimate in here]
+        _points(axes, at, estimates, index, slot=0.7 / max(2, len(arms)), arms=len(arms), joined=False)
+    names = [textwrap.fill(words(workload).partition(", ")[2] or words(workload), 14) for workload in workloads]
+    axes.set_xticks(range(len(workloads)), names)
+    axes.set_xlim(-0.6, len(workloads) - 0.4)
+    axes.set_yscale("log")
+    axes.set_ylabel("images/s")
+    _plain_log(axes, "y")
+
+
+def _points(  # noqa: PLR0913 - what, where and how, nothing that could be one
+    axes: Axes,
+    at: Sequence[float],
+    estimates: Sequence[Estimate],
+    index: int,
+    *,
+    slot: float,
+    arms: int,
+    hollow: bool = False,
+    joined: bool = True,
+) -> None:
+    """One arm's estimates with their intervals, and a dot a run, in its slot of those around each place."""
+    colour, marker = _look(index)
+    middle = [place + slot * (index - (arms - 1) / 2) for place in at]
+    for place, estimate in zip(middle, estimates, strict=True):
+        beside = place + slot * (0.25 + 0.5 * np.arange(estimate.runs) / max(1, estimate.runs - 1))
+        axes.plot(beside, estimate.values, ".", color=colour, markersize=5, markeredgewidth=0)
+        if estimate.interval:
+            axes.plot([place, place], estimate.interval, color=colour, linewidth=1.6)
+    values, line = [estimate.value for estimate in estimates], "-" if joined else ""
+    style: dict[str, Any] = {"markerfacecolor": "white"} if hollow else {}
+    axes.plot(middle, values, marker, linestyle=line, color=colour, linewidth=1.1, markersize=5.5, **style)
+
+
+def _ratio(axes: Axes, place: int, pair: Pair) -> None:
+    """One row of `ratios`: the interval, and beside the axes verdict and numbers."""
+    colour = VERDICT_COLOURS[pair.verdict]
+    low, high = pair.interval or (pair.ratio, pair.ratio)
+    axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
+    axes.plot(pair.ratio, place, "o", color=colour, markersize=6)
+    beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+    axes.annotate(pair.verdict.value, (1, place), (8, 0), color=colour, fontsize=8.5, weight="bold", **beside)
+    axes.annotate(compare.ratio(pair), (1, place), (92, 0), color="#333333", fontsize=8.5, **beside)
+
+
+def _rounds_of(axes: Axes, results: Sequence[Result], index: int, line: str) -> None:
+    """The rounds of one arm's runs, each run within its own unit of the x axis."""
+    colour, marker = _look(index)
+    runs = [np.asarray(result.seconds) / (result.images or 1) for result in results]
+    middle = np.median([np.median(run) for run in runs])
+    at = [place + (np.arange(run.size + 1) + 0.5) / run.size for place, run in enumerate(runs, start=1)]
+    joined = [np.append(run / middle, np.nan) for run in runs]  # NaN parts the line between runs
+    style: dict[str, Any] = {"linestyle": line, "linewidth": 0.7, "markersize": 2.6, "markeredgewidth": 0}
+    axes.plot(np.concatenate(at), np.concatenate(joined), marker, color=colour, **style)
+
+
+def _set_out(figure: Figure) -> None:
+    """Lay out the many panels of `rounds` by fixed margins in inches: to find them takes longer than to draw."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(0.75 / width, 0.65 / height, 1 - 0.1 / width, 1 - 0.85 / height, wspace=0.2, hspace=0.4)
+    figure.supxlabel("run; its rounds in order from left to right", y=0.12 / height, fontsize=9.5)
+    figure.supylabel("seconds of a round / the arm's median", x=0.08 / width, fontsize=9.5)
+
+
+def _around_one(axes: Axes, runs: int) -> None:
+    """Axes of one workload's rounds, a line at 1 and one between runs.
+
+    The limits never magnify less than 5 % of noise, and are logarithmic beyond a factor of 3.
+    """
+    axes.set_xticks(range(1, runs + 2), [""] * (runs + 1))
+    axes.tick_params(axis="x", which="minor", length=0)
+    axes.set_xlim(0.9, runs + 1.1)
+    axes.grid(visible=False, axis="y")
+    low, high = axes.dataLim.intervaly
+    axes.axhline(1, color="#BBBBBB", linewidth=0.8, zorder=0)
+    if high > 3 * low:
+        axes.set_yscale("log")
+        _plain_log(axes, "y")
+        return
+    axes.set_ylim(min(low, 0.95) - 0.02, max(high, 1.05) + 0.02)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+
+
+def _plain_log(axes: Axes, which: str, suffix: str = "") -> None:
+    """Ticks of a logarithmic axis as plain numbers: at 1, 2, 5, in narrow ones wherever round, in wide ones at 1."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    decades = math.log10(high / low) if high > low > 0 else 0.0
+    if decades < NARROW:
+        axis.set_major_locator(MaxNLocator(nbins=4))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < WIDE else (1,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}{suffix}"))
+    axis.set_minor_locator(NullLocator())

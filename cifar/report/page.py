@@ -1,0 +1,569 @@
+"""Page: records of any number of arms go in; a report as HTML, Markdown, CSV and figures comes out, in one folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from cifar.report import compare, figures
+from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
+from cifar.report.record import by_arm, in_order, words
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+    from cifar.report.compare import Estimate, Pair
+    from cifar.report.record import Record
+
+    Arms = dict[str, list[Record]]
+    Row = list[str]
+
+HEADLINES = (
+    "training[feed=generator]",
+    "training[feed=memory]",
+    "training[by=lesson]",
+    "forward[batch=250,input=host]",
+)
+"""The first of these that was measured gives the answer: what the lesson asks about is training as it is done."""
+
+COSTS = (
+    ("training[by=lesson]", "training[feed=memory]", "training the lesson's way against training fed from memory"),
+    ("training[by=lesson]", "training[feed=generator]", "training the lesson's way against our generator"),
+    ("forward[batch=250,by=predict]", "forward[batch=250,input=host]", "predict against a direct call, batch 250"),
+    (
+        "generator[by=lesson,batch=250]",
+        "generator[by=ours,batch=250]",
+        "the lesson's generator against ours, batch 250",
+    ),
+    ("generator[by=lesson,batch=32]", "generator[by=ours,batch=32]", "the lesson's generator against ours, batch 32"),
+)
+"""The lesson's way, the way without its cost, and both in words."""
+
+PICTURES = {
+    "throughput": (
+        "throughput",
+        "Throughput by device and batch size",
+        "Images per second of each arm, on logarithmic axes; bars are 95 % intervals, every small dot is a run.",
+    ),
+    "warmup": (
+        "warmup",
+        "Warm-up beside steady state",
+        "Seconds of the first call beside those of a call in the median round.",
+    ),
+    "rounds": (
+        "rounds",
+        "Every round, in order",
+        "Each round of each run as a multiple of the arm's median round: two bands are two modes, a slope is a drift.",
+    ),
+}
+RATIOS = "Ratio of the speeds with its 95 % interval for each workload; the band is the margin of equivalence."
+"""Name of the files, title and text of the figures."""
+
+COLUMNS = [
+    *("workload", "family", "arm", "device", "campaign", "run", "complete"),
+    *(
+        "rounds",
+        "calls_per_round",
+        "images_per_round",
+        "median_seconds_per_round",
+        "images_per_second",
+        "warmup_seconds",
+    ),
+    *("flop_per_round", "host_peak_bytes", "device_peak_bytes"),
+]
+"""Of results.csv."""
+
+CPU_MODEL = ("node.cpu_model", "cpu_model")
+CPU_CORES = ("node.cpus", "cpus")
+GPU_MODEL = ("device.gpu", "gpus.0.name", "gpu")
+GPU_REASON = ("gpus.unmeasurable", "device.gpu.unmeasurable")
+DIGEST = ("dataset.digest", "dataset")
+"""Where the facts that the answer names stand in the environment, or in the fingerprint; the first that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The files that were written, and what they say; `refused` are pairs of arms that are not comparable."""
+
+    html: Path
+    markdown: Path
+    csv: Path
+    figures: tuple[Path, ...]
+    comparisons: tuple[Comparison, ...]
+    refused: tuple[Refused, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Two arms of which no ratio is published, and why."""
+
+    baseline: str
+    candidate: str
+    error: NotComparable
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure with its name (of its files), title, and what it shows, in words."""
+
+    name: str
+    title: str
+    text: str
+    figure: Figure
+
+
+def write(  # noqa: PLR0913 - the options of `cifar report`
+    records: Sequence[Record],
+    folder: str | os.PathLike[str],
+    *,
+    margin: float = 0.05,
+    baseline: str | None = None,
+    allow: Iterable[str] = (),
+    notes: Sequence[str] = (),
+) -> Report:
+    """Write report.html, report.md, results.csv and figures/ into `folder` and return where they are.
+
+    Each arm is compared with `baseline` (default: see `plan`); `allow` are fingerprint fields that may differ,
+    `notes` sentences to show, such as why there is no GPU.
+    Raises ValueError without records and for a baseline that is no arm, OSError where `folder` is not writable.
+    """
+    if not records:
+        message = "there are no records to report on: measure some with `cifar bench`"
+        raise ValueError(message)
+    arms = by_arm(records)
+    comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
+    answer = _answer(arms, comparisons, refused, notes)
+    view = _view(arms, comparisons, refused, notes) | {"answer": answer}
+    drawn = pictures(arms, comparisons)
+    folder = Path(folder)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    files = [figures.save(picture.figure, folder / "figures", picture.name) for picture in drawn]
+    view["figures"] = [_shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]
+    paths = folder / "report.html", folder / "report.md", folder / "results.csv"
+    for path in paths[:2]:
+        path.write_text(_template(path.name).render(view), encoding="utf-8")
+    table(arms).to_csv(paths[2], index=False)
+    return Report(*paths, tuple(path for pair in files for path in pair), comparisons, refused, answer)
+
+
+def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> list[tuple[str, str]]:
+    """Return the pairs (baseline, candidate) of arms to compare, each arm but the first being a candidate.
+
+    A named `baseline` is everybody's. Otherwise an arm that an earlier campaign has too is compared with itself
+    before, and with the first arm of its own campaign; any other with the first arm of all, which is the CPU's.
+    Raises ValueError for a baseline that is no arm.
+    """
+    if baseline is not None and baseline not in arms:
+        message = f"there is no arm {baseline} to be the baseline, only {', '.join(arms)}"
+        raise ValueError(message)
+    if baseline is not None:
+        return [(baseline, arm) for arm in arms if arm != baseline]
+    first = next(iter(arms))
+    names = {arm: runs[0].arm for arm, runs in arms.items()}
+    places = {arm: runs[0].campaign for arm, runs in arms.items()}
+    pairs = []
+    for arm in list(arms)[1:]:
+        before = next(other for other in arms if names[other] == names[arm])
+        beside = next(other for other in arms if places[other] == places[arm])
+        partners = [other for other in dict.fromkeys((before, beside)) if other != arm]
+        pairs += [(other, arm) for other in partners or [first]]
+    return pairs
+
+
+def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
+    """Return the report's figures: three of all arms, and one of ratios for each comparison."""
+    found = [Picture(*PICTURES["throughput"], figures.throughput(arms))]
+    for place, comparison in enumerate(comparisons, start=1):
+        name = "ratios" if len(comparisons) == 1 else f"ratios-{place}"
+        title = f"{comparison.candidate} against {comparison.baseline}"
+        found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
+    found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
+    found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
+    return found
+
+
+def table(arms: Arms) -> pd.DataFrame:
+    """Return one row for each workload, arm and run, in SI units, as written to results.csv."""
+    rows = [
+        (
+            *(result.workload, result.family, arm),
+            *(record.device, record.campaign, record.run, record.complete),
+            *(len(result.seconds), result.calls, result.images, result.median),
+            *(None if result.images is None else result.rate, result.warmup_seconds, result.flop),
+            *(result.memory["host_peak_bytes"], result.memory["device_peak_bytes"]),
+        )
+        for arm, records in arms.items()
+        for record in records
+        for result in record.results
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).convert_dtypes()
+
+
+def _compared(
+    arms: Arms, pairs: Sequence[tuple[str, str]], margin: float, allow: frozenset[str]
+) -> tuple[tuple[Comparison, ...], tuple[Refused, ...]]:
+    """The comparisons of all pairs, and those that had to be refused."""
+    comparisons, refused = [], []
+    for one, other in pairs:
+        try:
+            comparisons.append(compare.compare(arms[one], arms[other], margin, allow, (one, other)))
+        except NotComparable as error:
+            refused.append(Refused(one, other, error))
+    return tuple(comparisons), tuple(refused)
+
+
+# --- the answer
+
+
+def _answer(arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]) -> str:
+    """The report in one sentence."""
+    if len(arms) == 1:
+        return _answer_of_one(*next(iter(arms.items())), notes)
+    if not comparisons:
+        first = refused[0]
+        return f"{first.candidate} and {first.baseline} are {first.error}."
+    comparison = min(comparisons, key=lambda found: _rank(arms, found))
+    pair = _headline(comparison)
+    if pair is None:
+        return f"Nothing of {comparison.candidate} could be compared with {comparison.baseline}: see what was left out."
+    here, there = (_machine(arm, arms[arm]) for arm in (comparison.candidate, comparison.baseline))
+    return _claim(pair, here, there, comparison.margin)
+
+
+def _rank(arms: Arms, comparison: Comparison) -> int:
+    """Which comparison the answer is about, lowest first: a GPU before and after, any arm before and after, devices."""
+    one, other = arms[comparison.baseline][0], arms[comparison.candidate][0]
+    if one.arm == other.arm:
+        return 0 if one.device != "cpu" else 1
+    return 2 if one.device != other.device else 3
+
+
+def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str]) -> str:
+    """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
+    results = {result.workload for record in records for result in record.results}
+    headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
+    if headline is None:
+        return f"Nothing was measured on {_machine(arm, records)}: see what was left out."
+    estimate = _speeds({arm: records})[headline][arm]
+    span = "one run, so no interval" if estimate.runs == 1 else f"{estimate.runs} runs without any spread"
+    if estimate.interval:
+        span = f"95 % interval {_ends(estimate)}, {estimate.runs} runs"
+    said = f"{words(headline)}: {_machine(arm, records)} does {_rate(estimate)} ({span})"
+    return f"{said}; {_no_gpu(records, notes)}." if records[0].device == "cpu" else f"{said}."
+
+
+def _no_gpu(records: Sequence[Record], notes: Sequence[str]) -> str:
+    """Why no GPU stands beside the CPU, in the words of a note or of the environment."""
+    for note in notes:
+        if note.lower().startswith("no gpu"):
+            return note[0].lower() + note[1:].rstrip(".")
+    reason = _fact(records, GPU_REASON)
+    return f"no GPU was measured: {reason.rstrip('.')}" if reason else "no GPU was measured"
+
+
+def _headline(comparison: Comparison) -> Pair | None:
+    """The pair that the answer is about."""
+    pairs = {pair.workload: pair for pair in comparison.pairs}
+    return next((pairs[name] for name in (*HEADLINES, *pairs) if name in pairs), None)
+
+
+def _claim(pair: Pair, here: str, there: str, margin: float) -> str:
+    """What a pair's verdict claims, in one sentence."""
+    what, ratio = words(pair.workload), number(pair.ratio, 3)
+    one, other = pair.baseline.runs, pair.candidate.runs
+    runs = f"{one} run{'s' * (one > 1)} each" if one == other else f"{one} and {other} runs"
+    if pair.interval is None:
+        return f"{what}: {here} was {ratio} times as fast as {there}, from {runs}, but {pair.reason}."
+    span = f"95 % interval {number(pair.interval.low, 3)} to {number(pair.interval.high, 3)}, from {runs}"
+    match pair.verdict:
+        case Verdict.FASTER | Verdict.SLOWER:
+            return f"{what}: {here} is {ratio} times as fast as {there}; {span}."
+        case Verdict.EQUIVALENT:
+            return f"{what}: {here} is as fast as {there} within {_percent(margin)}: ratio {ratio}, {span}."
+    return f"{what}: whether {here} or {there} is faster cannot be said yet: ratio {ratio}, {span}; {pair.reason}."
+
+
+def _machine(arm: str, records: Sequence[Record]) -> str:
+    """An arm with the device behind it: `cpu (AMD EPYC, 2 cores)`."""
+    if records[0].device != "cpu":
+        model = _fact(records, GPU_MODEL)
+        return f"{arm} ({model})" if model else arm
+    model, cores = _fact(records, CPU_MODEL), _fact(records, CPU_CORES)
+    parts = [part for part in (model, _cores(cores)) if part]
+    return f"{arm} ({', '.join(parts)})" if parts else arm
+
+
+def _cores(cores: str | None) -> str:
+    """The number of cores in words; a cgroup may grant parts of one. Empty where it is not known."""
+    try:
+        count = float(cores or "")
+    except ValueError:
+        return ""
+    return f"{count:g} core{'s' * (count != 1)}"
+
+
+def _dataset(records: Sequence[Record]) -> str:
+    """Which data the numbers stand for, by name and digest; several, where arms of several are not comparable."""
+    found = []
+    for record in records:
+        made_up, digest = _fact([record], ("dataset.synthetic",)), _fact([record], DIGEST)
+        name = {"True": "a made-up stand-in for CIFAR-10", "False": "CIFAR-10"}.get(made_up or "", "not named")
+        found.append(f"{name}, digest {digest[:12]}" if digest else name)
+    return f"Dataset: {' and '.join(dict.fromkeys(found))}."
+
+
+# --- the view: everything that the templates show, as plain text in tables
+
+
+def _view(
+    arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
+) -> dict[str, Any]:
+    """All of the report but its answer and figures."""
+    records = [record for runs in arms.values() for record in runs]
+    return {
+        "dataset": _dataset(records),
+        "comparisons": [_comparison(comparison) for comparison in comparisons],
+        "refused": [_refusal(refusal) for refusal in refused],
+        "speeds": _speed_table(arms) if len(comparisons) != 1 else None,
+        "costs": _cost_table(arms),
+        "memory": _memory_table(arms),
+        "meanings": _meanings(records),
+        "environment": _fact_table(arms, "environment"),
+        "fingerprint": _fact_table(arms, "fingerprint"),
+        "left_out": _left_out(arms, comparisons),
+        "notes": list(notes),
+        "files": [[arm, str(record.run), record.started, record.path.name] for arm in arms for record in arms[arm]],
+        "campaigns": list(dict.fromkeys(record.campaign for record in records)),
+        "command": _command(records),
+        "runs": ", ".join(f"{arm} {len(runs)}" for arm, runs in arms.items()),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    """A comparison's table and what was allowed."""
+    counts = {verdict: sum(pair.verdict is verdict for pair in comparison.pairs) for verdict in Verdict}
+    return {
+        "baseline": comparison.baseline,
+        "candidate": comparison.candidate,
+        "margin": _percent(comparison.margin),
+        "counts": ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count),
+        "allowed": _differences(comparison.allowed),
+        "rows": [_pair(pair) for pair in comparison.pairs],
+    }
+
+
+def _pair(pair: Pair) -> dict[str, str]:
+    """One row of a comparison's table."""
+    return {
+        "workload": words(pair.workload),
+        "name": pair.workload,
+        "baseline": _rate(pair.baseline),
+        "baseline_interval": _ends(pair.baseline),
+        "candidate": _rate(pair.candidate),
+        "candidate_interval": _ends(pair.candidate),
+        "ratio": number(pair.ratio),
+        "interval": f"{number(pair.interval.low)} to {number(pair.interval.high)}" if pair.interval else NONE,
+        "verdict": pair.verdict.value,
+        "reason": pair.reason,
+        "p": compare.probability(pair.p_adjusted),
+        "runs": f"{pair.baseline.runs} and {pair.candidate.runs}",
+    }
+
+
+def _refusal(refusal: Refused) -> dict[str, Any]:
+    """Why two arms have no ratio."""
+    rows = _differences(refusal.error.differences)
+    return {"baseline": refusal.baseline, "candidate": refusal.candidate, "rows": rows}
+
+
+def _differences(fields: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> list[Row]:
+    """Fingerprint fields with both sides' values."""
+    return [[field, " and ".join(one), " and ".join(other)] for field, (one, other) in fields.items()]
+
+
+def _speed_table(arms: Arms) -> dict[str, Any]:
+    """Every workload's speed on every arm, with its interval."""
+    rows = [
+        [words(workload), *((_rate(sides[arm]), _ends(sides[arm])) if arm in sides else (NONE, "") for arm in arms)]
+        for workload, sides in _speeds(arms).items()
+    ]
+    return {"arms": [_machine(arm, records) for arm, records in arms.items()], "rows": rows}
+
+
+def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimate]]:
+    """Every workload's estimate by arm, in order."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for arm, records in arms.items():
+        for record in records:
+            for result in record.results:
+                found.setdefault(result.workload, {}).setdefault(arm, []).append(result)
+    return {
+        workload: {arm: compare.estimate(results) for arm, results in found[workload].items()}
+        for workload in in_order(found)
+    }
+
+
+def _cost_table(arms: Arms) -> dict[str, Any]:
+    """What the lesson's way of calling costs on each arm: how many times slower it is, run by run."""
+    rows = []
+    for lesson, other, text in COSTS:
+        costs = [compare.within(records, lesson, other) for records in arms.values()]
+        if any(costs):
+            rows.append([text, *(_times(cost) if cost else NONE for cost in costs)])
+    return {"arms": list(arms), "rows": rows}
+
+
+def _times(cost: Estimate) -> str:
+    """`2.31 times (2.22 to 2.40)`."""
+    span = f" ({number(cost.interval.low, 3)} to {number(cost.interval.high, 3)})" if cost.interval else " (one run)"
+    return f"{number(cost.value, 3)}\N{NO-BREAK SPACE}times{span}"
+
+
+def _memory_table(arms: Arms) -> dict[str, Any]:
+    """The largest peaks over an arm's runs, host and device."""
+    frame = table(arms)
+    rows = []
+    for workload in in_order(frame["workload"].unique() if len(frame) else ()):
+        row = [words(workload)]
+        for arm in arms:
+            here = frame[(frame["workload"] == workload) & (frame["arm"] == arm)]
+            row += [_bytes(here[column].max()) for column in ("host_peak_bytes", "device_peak_bytes")]
+        rows.append(row)
+    return {"arms": list(arms), "rows": rows}
+
+
+def _meanings(records: Sequence[Record]) -> list[str]:
+    """What the peaks of memory mean, each sentence once."""
+    return list(dict.fromkeys(result.memory["meaning"] for record in records for result in record.results))
+
+
+def _fact_table(arms: Arms, part: str) -> dict[str, Any]:
+    """The flattened facts of each arm's runs; where runs differ, all values that occurred."""
+    facts = {arm: [_facts(getattr(record, part)) for record in records] for arm, records in arms.items()}
+    names = dict.fromkeys(name for runs in facts.values() for run in runs for name in run)
+    rows = [[name, *(_values([run[name] for run in facts[arm] if name in run]) for arm in arms)] for name in names]
+    return {"arms": list(arms), "rows": rows}
+
+
+def _left_out(arms: Arms, comparisons: Sequence[Comparison]) -> list[Row]:
+    """All that the tables do not hold, with the arm and the reason, each once."""
+    found = [entry for arm, records in arms.items() for entry in compare.gaps(records, arm)]
+    found += [entry for comparison in comparisons for entry in comparison.left_out]
+    return [
+        [words(entry.workload) if entry.workload else "(whole run)", entry.arm, " ".join(entry.reason.split())]
+        for entry in dict.fromkeys(found)
+    ]
+
+
+def _command(records: Sequence[Record]) -> str:
+    """The command that writes this report again."""
+    folders = dict.fromkeys(str(record.path.parent) for record in records)
+    return f"cifar report {shlex.join(folders)}"
+
+
+def _shown(picture: Picture, png: Path, svg: Path) -> dict[str, Any]:
+    """A picture for the templates; identifiers in its SVG get its name, for all share one page."""
+    drawing = svg.read_text(encoding="utf-8")
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{picture.name}-", drawing)
+    drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{picture.title}: {picture.text}"', 1)
+    return {
+        "name": picture.name,
+        "title": picture.title,
+        "text": picture.text,
+        "svg": Markup(drawing),  # noqa: S704 - drawn by matplotlib, which escapes what it is given
+        "png": f"figures/{png.name}",
+        "svg_file": f"figures/{svg.name}",
+    }
+
+
+# --- facts and numbers as text
+
+
+def _facts(nested: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Nested dictionaries and lists, flattened: `{"cpu.model": …}`."""
+
+    def flat() -> Iterator[tuple[str, Any]]:
+        items = nested.items() if isinstance(nested, dict) else enumerate(nested)
+        for key, value in items:
+            if isinstance(value, dict | list) and value:
+                yield from _facts(value, f"{prefix}{key}.").items()
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(flat())
+
+
+def _fact(records: Sequence[Record], names: Sequence[str]) -> str | None:
+    """The first of `names` that a record's environment or fingerprint has."""
+    facts = _facts(records[0].environment) | _facts(records[0].fingerprint)
+    return next((str(facts[name]) for name in names if facts.get(name) is not None), None)
+
+
+def _values(values: Sequence[Any]) -> str:
+    """The values of several runs in one cell: one, a range of numbers, or a list."""
+    different = list(dict.fromkeys(map(_text, values)))
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(different) > 1 and len(numbers) == len(values):
+        return f"{_text(min(numbers))} to {_text(max(numbers))}"
+    return "; ".join(different)
+
+
+def _text(value: object) -> str:
+    """One fact as text."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _rate(estimate: Estimate) -> str:
+    """An estimate with its unit."""
+    if estimate.images is None:
+        return f"{number(1 / estimate.value)}\N{NO-BREAK SPACE}s"
+    return f"{number(estimate.value)}\N{NO-BREAK SPACE}images/s"
+
+
+def _ends(estimate: Estimate) -> str:
+    """The ends of an estimate's interval, in the unit of `_rate`."""
+    if estimate.interval is None:
+        return ""
+    low, high = estimate.interval
+    if estimate.images is None:
+        low, high = 1 / high, 1 / low
+    return f"{number(low)} to {number(high)}"
+
+
+def _bytes(value: Any) -> str:  # noqa: ANN401 - pandas' NA among them
+    """Bytes in MiB, a dash for unknown."""
+    return NONE if pd.isna(value) else f"{number(float(value) / 2**20)}\N{NO-BREAK SPACE}MiB"
+
+
+def _percent(part: float) -> str:
+    """A part of 1 in per cent: `5 %`."""
+    return f"{100 * part:.4g}\N{NO-BREAK SPACE}%"
+
+
+def _template(name: str) -> jinja2.Template:
+    """The template of `report.html` or `report.md`; only the first escapes HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=name.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment.get_template(f"{name}.j2")

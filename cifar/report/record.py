@@ -1,0 +1,264 @@
+"""Record: one run's JSON file goes in, checked against the schema; frozen Records with every round come out."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jsonschema.protocols import Validator
+
+REMEDY = "remove the file and continue with `cifar bench --resume`, which measures that run again"
+NOT_RECORDS = frozenset({"campaign.json"})
+"""JSON that a campaign folder holds beside its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run measured of one workload; `seconds` are its rounds in order, `images` those of one round."""
+
+    workload: str
+    images: int | None
+    seconds: tuple[float, ...]
+    warmup_seconds: float | None
+    flop: int | None
+    memory: Mapping[str, Any]
+    work: Mapping[str, str]
+    checks: tuple[str, ...]
+    calls: int | None = None
+    """Calls of the workload in one round, where the record says so; the warm-up is one call."""
+
+    @property
+    def family(self) -> str:
+        """The part of the workload's name before its parameters: `forward` of `forward[batch=250]`."""
+        return self.workload.partition("[")[0]
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters in the workload's name, as text: `{"batch": "250"}` of `forward[batch=250]`."""
+        return parameters(self.workload)
+
+    @property
+    def median(self) -> float:
+        """Seconds of the median round."""
+        return median(self.seconds)
+
+    @property
+    def rate(self) -> float:
+        """What is shown: images/s of the median round; its seconds where no images are processed."""
+        return self.median if self.images is None else self.images / self.median
+
+    @property
+    def value(self) -> float:
+        """The speed that is compared (larger is faster): images/s, or 1/s where no images are processed."""
+        return (self.images or 1) / self.median
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run: one process that measured one arm."""
+
+    path: Path
+    arm: str
+    device: str
+    run: int
+    campaign: str
+    complete: bool
+    started: str
+    fingerprint: Mapping[str, str | int | float | bool | None]
+    environment: Mapping[str, Any]
+    failures: tuple[Mapping[str, str], ...]
+    results: tuple[Result, ...]
+
+
+def read(path: str | os.PathLike[str]) -> Record:
+    """Return the record in the file `path`.
+
+    Raises OSError where the file cannot be read, and ValueError, which names the file, what is wrong and the
+    remedy, where it is no JSON (cut short, say), does not fit record.schema.json, or names a workload twice.
+    """
+    path = Path(path)
+    try:
+        # NaN and Infinity are no JSON; left as text they fail the schema at their place, which the error can name
+        content = json.loads(path.read_bytes(), parse_constant=str)
+    except ValueError as error:
+        message = f"{path} is no complete JSON ({error}): {REMEDY}"
+        raise ValueError(message) from error
+    _check(path, content)
+    own = content["machine_info"]["cifar"]
+    results = tuple(_result(entry) for entry in content["benchmarks"])
+    twice = _repeated(result.workload for result in results)
+    if twice:
+        message = f"{path} holds the workload {twice} twice, so neither number can be trusted: {REMEDY}"
+        raise ValueError(message)
+    same = {key: own[key] for key in ("arm", "device", "run", "campaign", "complete", "started")}
+    details = {key: own[key] for key in ("fingerprint", "environment")}
+    return Record(path=path, **same, **details, failures=tuple(own["failures"]), results=results)
+
+
+def load(*paths: str | os.PathLike[str]) -> list[Record]:
+    """Return the records of all `paths`, each a file or a campaign's folder, in order of arm and run.
+
+    `campaign.json` in a folder is no record and is passed over; any other JSON there has to be one. A campaign in
+    which nothing was measured has no records.
+    Raises OSError and ValueError as `read` does, and ValueError for a folder that is no campaign and for two
+    files that claim to be the same run of the same arm in the same campaign.
+    """
+    records = [read(file) for path in paths for file in _files(Path(path))]
+    seen: dict[tuple[str, str, int], Path] = {}
+    for record in records:
+        key = (record.campaign, record.arm, record.run)
+        if key in seen:
+            message = (
+                f"{seen[key]} and {record.path} both claim to be run {record.run} of arm {record.arm} in campaign "
+                f"{record.campaign}: name each file once, and keep one of two copies"
+            )
+            raise ValueError(message)
+        seen[key] = record.path
+    return sorted(records, key=lambda record: (record.started, record.arm, record.run))
+
+
+def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Return the records of each arm under its name, CPU first, then by start; runs in order.
+
+    An arm that occurs in several campaigns becomes one arm a campaign: `gpu@before`, `gpu@after`.
+    """
+    campaigns: dict[str, set[str]] = {}
+    for record in records:
+        campaigns.setdefault(record.arm, set()).add(record.campaign)
+    arms: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: (record.device != "cpu", record.started, record.run)):
+        several = len(campaigns[record.arm]) > 1
+        arms.setdefault(f"{record.arm}@{record.campaign}" if several else record.arm, []).append(record)
+    return {arm: sorted(runs, key=lambda record: record.run) for arm, runs in arms.items()}
+
+
+# --- names of workloads
+
+
+FAMILIES = ("training", "forward", "generator", "startup")
+"""In the order in which they are shown."""
+
+WORDS = {
+    "training[feed=memory]": "Training, fed from memory",
+    "training[feed=generator]": "Training, fed by the generator",
+    "training[by=lesson]": "Training, the lesson's way",
+    "startup[stage=import]": "Start-up: import",
+    "startup[stage=first-forward]": "Start-up: first forward pass",
+    "startup[stage=first-step]": "Start-up: first training step",
+}
+
+
+def parameters(workload: str) -> dict[str, str]:
+    """Return the parameters in a workload's name, as text: `{"batch": "250"}` of `forward[batch=250]`."""
+    parts = (part.partition("=") for part in workload.partition("[")[2].rstrip("]").split(",") if part)
+    return {key: value for key, _, value in parts}
+
+
+def words(workload: str) -> str:
+    """Return a workload's name in words, `Forward, batch 250, input on the host`; the name itself if it is new."""
+    params, family = parameters(workload), workload.partition("[")[0]
+    match family, params:
+        case "generator", {"by": by, "batch": batch, **rest} if not rest:
+            return f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
+        case "forward", {"batch": batch, "input": place, **rest} if not rest:
+            return f"Forward, batch {batch}, input on the {place}"
+        case "forward", {"batch": batch, "by": way, **rest} if not rest:
+            return f"Forward, batch {batch}, by {way}"
+    return WORDS.get(workload, workload)
+
+
+def series(workload: str) -> str:
+    """Return the workload's name without its batch size: `forward[input=host]` of `forward[batch=32,input=host]`."""
+    rest = ",".join(f"{key}={value}" for key, value in parameters(workload).items() if key != "batch")
+    return f"{workload.partition('[')[0]}[{rest}]"
+
+
+def in_order(workloads: Iterable[str]) -> list[str]:
+    """Return workloads in the order in which they are shown: by family, then as they came, small batches first."""
+    names = list(workloads)
+    came = list(dict.fromkeys(map(series, names)))
+
+    def key(workload: str) -> tuple[int, int, float]:
+        family, batch = workload.partition("[")[0], parameters(workload).get("batch", "")
+        place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+        return place, came.index(series(workload)), float(batch) if batch.isdigit() else 0.0
+
+    return sorted(names, key=key)
+
+
+# --- reading
+
+
+def _files(path: Path) -> list[Path]:
+    """The record files that `path`, a file or a folder, stands for."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.json") if file.name not in NOT_RECORDS)
+    if not files and not any((path / name).exists() for name in NOT_RECORDS):
+        inside = sorted(str(folder) for folder in path.iterdir() if any(folder.glob("*.json")))
+        remedy = f"name one of its campaigns, such as {inside[-1]}" if inside else "name a campaign's folder"
+        message = f"{path} holds no records (*.json): {remedy}, or measure one with `cifar bench`"
+        raise ValueError(message)
+    return files
+
+
+@functools.cache
+def _validator() -> Validator:
+    """The compiled schema, built at first use."""
+    import jsonschema  # noqa: PLC0415 - a tenth of a second that `cifar --help` need not pay
+
+    schema = resources.files(__package__).joinpath("record.schema.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(schema))
+
+
+def _check(path: Path, content: Any) -> None:  # noqa: ANN401 - any JSON
+    """Raise ValueError, which says where, unless `content` fits the schema."""
+    errors = {tuple(error.absolute_path): error for error in _validator().iter_errors(content)}
+    if not errors:
+        return
+    if other := errors.get(("machine_info", "cifar", "schema")):
+        message = (
+            f"{path} is a record of schema {other.instance!r}, and this cifar-bench reads schema 1: "
+            f"read it with the version that wrote it, or measure again"
+        )
+    else:
+        where = max(errors, key=len)
+        message = f"{path} is no valid record: {_place(content, where)}: {errors[where].message[:200]}; {REMEDY}"
+    raise ValueError(message)
+
+
+def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - any JSON
+    """The place `where` in words, with the workload's name in place of its index."""
+    place = list(where)
+    if len(place) > 1 and place[0] == "benchmarks":
+        entry = content["benchmarks"][place[1]]
+        name = entry.get("name") if isinstance(entry, dict) else None
+        place[:2] = [str(name).removeprefix("test_") if name else f"benchmark {place[1]}"]
+    if place[-3:-1] == ["stats", "data"]:
+        place[-3:] = [f"round {int(place[-1]) + 1}"]
+    return " / ".join(map(str, place)) or "the file"
+
+
+def _result(entry: Mapping[str, Any]) -> Result:
+    """One checked entry of `benchmarks` as a Result."""
+    extra = entry["extra_info"]
+    same = {key: extra[key] for key in ("images", "warmup_seconds", "flop", "memory", "work")}
+    workload = entry["name"].removeprefix("test_")
+    seconds = tuple(map(float, entry["stats"]["data"]))
+    checks, calls = tuple(extra["checks"]), extra.get("calls")
+    return Result(workload=workload, seconds=seconds, checks=checks, calls=calls, **same)
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name that occurs a second time."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]

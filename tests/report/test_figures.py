@@ -1,0 +1,165 @@
+"""Figures: what they show of one arm, of two and of eight, and the files that they become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from matplotlib.figure import Figure
+
+from cifar.report import compare, figures
+from cifar.report.record import by_arm, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Write  # type: ignore[import-not-found]
+
+    from cifar.report.record import Record
+
+    Arms = dict[str, list[Record]]
+
+FEW = {
+    "forward[batch=1,input=host]": (1, 0.01),
+    "forward[batch=32,input=host]": (32, 0.02),
+    "forward[batch=250,by=predict]": (250, 0.1),
+    "training[feed=memory]": (5000, 2.8),
+    "startup[stage=import]": (None, 3.0),
+    "new": (10, 1.0),
+}
+
+
+def texts(figure: Figure) -> str:
+    """All words in a figure."""
+    found = [text.get_text() for axes in figure.axes for text in axes.findobj(lambda a: hasattr(a, "get_text"))]
+    return "\n".join([*found, *(text.get_text() for legend in figure.legends for text in legend.get_texts())])
+
+
+@pytest.fixture
+def arms(write: Write, tmp_path: Path) -> Arms:
+    """A CPU and a GPU, three runs each."""
+    for run in (1, 2, 3):
+        write(tmp_path, "cpu", run, workloads=FEW)
+        write(tmp_path, "gpu", run, workloads=FEW, faster=20)
+    return by_arm(load(tmp_path))
+
+
+@pytest.fixture
+def one(arms: Arms) -> Arms:
+    """A single arm with a single run, as a first try on a laptop leaves it."""
+    return {"cpu": arms["cpu"][:1]}
+
+
+def test_throughput_has_a_panel_a_family(arms: Arms) -> None:
+    """Images/s of each family, forward by where its input lies, every arm in the legend; seconds stay out."""
+    figure = figures.throughput(arms)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Training", "Forward, input on the host", "new"]
+    assert {"cpu", "gpu", "images/s", "batch size (images), logarithmic"} <= set(texts(figure).split("\n"))
+    assert "filled: host;  hollow: predict" in texts(figure)
+
+
+def test_one_series_needs_no_key(write: Write, tmp_path: Path) -> None:
+    """Where a panel has one series, nothing is hollow and nothing says so."""
+    write(
+        tmp_path, workloads={"generator[by=ours,batch=32]": (1000, 0.1), "generator[by=ours,batch=250]": (1000, 0.05)}
+    )
+    assert "hollow" not in texts(figures.throughput(by_arm(load(tmp_path))))
+
+
+def test_throughput_shows_every_run(arms: Arms) -> None:
+    """Each run's speed is a dot, beside the mean of all."""
+    dots = [line for line in figures.throughput(arms).axes[0].lines if line.get_marker() == "."]
+    speeds = [record.results[3].value for records in arms.values() for record in records]
+    assert sorted(value for line in dots for value in line.get_ydata()) == pytest.approx(sorted(speeds))
+
+
+def test_throughput_leaves_a_gap_for_what_an_arm_lacks(arms: Arms, write: Write, tmp_path: Path) -> None:
+    """An arm without a workload is shown with the others that it has."""
+    write(tmp_path / "more", "gpu:1", workloads={"forward[batch=1,input=host]": (1, 0.01)})
+    figures.throughput(arms | by_arm(load(tmp_path / "more")))
+
+
+def test_ratios_show_each_verdict_in_words(arms: Arms) -> None:
+    """Each workload has its name, its ratio with interval, and its verdict; the margin is named."""
+    comparison = compare.compare(arms["cpu"], arms["gpu"], margin=0.1)
+    said = texts(figures.ratios(comparison))
+    assert said.count("FASTER") == len(FEW)
+    assert "Training, fed from memory" in said
+    assert "shaded: within 10 %" in said
+    assert compare.ratio(comparison.pairs[0]) in said
+
+
+def test_ratios_of_single_runs_have_no_bars(one: Arms) -> None:
+    """Without an interval the ratio stands alone."""
+    said = texts(figures.ratios(compare.compare(one["cpu"], one["cpu"], names=("a", "b"))))
+    assert said.count("INCONCLUSIVE") == len(FEW)
+
+
+def test_ratios_of_nothing_are_an_empty_figure() -> None:
+    """Two arms without a common workload still make a figure, for the page has a place for it."""
+    assert isinstance(figures.ratios(compare.compare([], [])), Figure)
+
+
+def test_warmup_counts_calls_not_rounds(write: Write, tmp_path: Path) -> None:
+    """A round of 8 calls is an eighth of its seconds beside the first call."""
+    write(tmp_path, workloads={"training[feed=memory]": (10, 8.0)}, extra={"calls": 8}, noise=0.0, shift=0.0)
+    (axes,) = figures.warmup(by_arm(load(tmp_path))).axes
+    assert sorted({round(float(x), 6) for line in axes.lines for x in line.get_xdata()}) == [1.0, 24.4]
+
+
+def test_warmup_without_the_number_of_calls_stands_alone(write: Write, tmp_path: Path) -> None:
+    """Where the record does not say how many calls a round has, no steady call is made up."""
+    write(tmp_path, workloads={"new": (10, 8.0)}, extra={"calls": None}, noise=0.0, shift=0.0)
+    (axes,) = figures.warmup(by_arm(load(tmp_path))).axes
+    assert {float(x) for line in axes.lines for x in line.get_xdata() if x == x} == {24.4}  # noqa: PLR0124 - not NaN
+
+
+def test_warmup_of_an_arm_that_lacks_a_workload(arms: Arms, write: Write, tmp_path: Path) -> None:
+    """An arm without a workload leaves its row to the others."""
+    write(tmp_path / "more", "gpu:1", workloads={"new": (10, 0.1)})
+    assert "gpu:1" in texts(figures.warmup(arms | by_arm(load(tmp_path / "more"))))
+
+
+def test_rounds_keep_their_order(one: Arms) -> None:
+    """Each workload has a panel with all its rounds in order, relative to their median."""
+    figure = figures.rounds(one)
+    assert len(figure.axes) == len(FEW)
+    result = one["cpu"][0].results[3]
+    (line,) = (line for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert list(line.get_ydata())[:-1] == pytest.approx([seconds / result.median for seconds in result.seconds])
+
+
+def test_rounds_of_two_modes_are_on_a_logarithmic_axis(write: Write, tmp_path: Path) -> None:
+    """Rounds that differ by more than a factor of 3 are shown by their ratios."""
+    write(tmp_path, workloads={"new": (10, 1.0)}, noise=1.5)
+    assert figures.rounds(by_arm(load(tmp_path))).axes[0].get_yscale() == "log"
+
+
+def test_rounds_of_an_arm_that_lacks_a_workload(arms: Arms, write: Write, tmp_path: Path) -> None:
+    """A panel shows the arms that have its workload."""
+    write(tmp_path / "more", "gpu:1", workloads={"new": (10, 0.1)})
+    assert len(figures.rounds(arms | by_arm(load(tmp_path / "more"))).axes) == len(FEW)
+
+
+def test_eight_arms_differ_by_colour_and_marker() -> None:
+    """Up to eight arms are told apart even in black and white."""
+    assert len(set(figures.COLOURS)) == len(set(figures.MARKERS)) == 8
+
+
+@pytest.mark.parametrize("draw", [figures.throughput, figures.warmup, figures.rounds])
+def test_arms_without_results_draw_nothing(write: Write, tmp_path: Path, draw: object) -> None:
+    """A campaign of which every benchmark failed has figures without panels, not an error."""
+    write(tmp_path / "none", workloads={})
+    assert callable(draw)
+    assert figures.save(draw(by_arm(load(tmp_path / "none"))), tmp_path, "empty")[0].exists()
+
+
+def test_files_are_the_same_each_time(one: Arms, tmp_path: Path) -> None:
+    """PNG and SVG hold no date and no random names: the same records give the same bytes."""
+    first = [path.read_bytes() for path in figures.save(figures.rounds(one), tmp_path, "a")]
+    again = [path.read_bytes() for path in figures.save(figures.rounds(one), tmp_path, "b")]
+    assert first == again
+    assert first[0].startswith(b"\x89PNG")
+    assert b"<svg" in first[1]
+    assert b"dc:date" not in first[1]

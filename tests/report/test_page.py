@@ -1,0 +1,354 @@
+"""The report: its answer in each case, what its files hold, and how fast it is written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from cifar.report import page
+from cifar.report.record import by_arm, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from conftest import Write  # type: ignore[import-not-found]
+
+FEW = {
+    "training[feed=memory]": (5000, 2.8),
+    "training[by=lesson]": (5000, 4.9),
+    "startup[stage=import]": (None, 3.0),
+}
+
+
+@pytest.fixture
+def report(write: Write, tmp_path: Path) -> Any:
+    """Write runs of some arms, given as their options by name, and their report."""
+
+    def report(arms: dict[str, dict[str, Any]], runs: Sequence[int] = (1, 2, 3), **options: Any) -> page.Report:
+        for arm, how in arms.items():
+            for run in runs:
+                write(tmp_path / "campaign", arm, run, **({"workloads": FEW} | how))
+        return page.write(load(tmp_path / "campaign"), tmp_path / "report", **options)
+
+    return report
+
+
+class Words(HTMLParser):
+    """The text of a page, and the balance of its tags."""
+
+    VOID = frozenset({"meta", "br", "link", "path", "use", "rect"})
+
+    def __init__(self) -> None:
+        """Begin without text."""
+        super().__init__()
+        self.open: list[str] = []
+        self.said: list[str] = []
+
+    def handle_starttag(self, tag: str, _attrs: object) -> None:
+        """Remember what is open."""
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close what was opened last."""
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        """Nothing stays open."""
+
+    def handle_data(self, data: str) -> None:
+        """Keep the text outside of styles."""
+        if self.open and self.open[-1] != "style":
+            self.said.append(data)
+
+
+def text(found: page.Report) -> str:
+    """The words of the HTML page, which must be well formed."""
+    parser = Words()
+    parser.feed(found.html.read_text(encoding="utf-8"))
+    assert parser.open == []
+    return " ".join(" ".join(parser.said).split())
+
+
+def test_answer_comes_first(report: Any) -> None:
+    """The first heading of both pages is the answer: devices by name, ratio, interval, number of runs."""
+    found = report({"cpu": {}, "gpu": {"faster": 20}})
+    pattern = (
+        r"Training, fed from memory: gpu \(NVIDIA H100\) is \d\d\.\d times as fast as cpu \(AMD EPYC, 2 cores\); "
+        r"95 % interval \d\d\.\d to \d\d\.\d, from 3 runs each\."
+    )
+    assert re.fullmatch(pattern, found.answer)
+    assert found.markdown.read_text(encoding="utf-8").startswith(f"# {found.answer}\n")
+    assert f"<h1>{found.answer}</h1>" in found.html.read_text(encoding="utf-8")
+
+
+def test_answer_prefers_training_as_it_is_done(report: Any) -> None:
+    """Of all that was measured the answer is about training fed by the generator."""
+    found = report(
+        {
+            "cpu": {"workloads": FEW | {"training[feed=generator]": (5000, 3.0)}},
+            "gpu": {"workloads": FEW | {"training[feed=generator]": (5000, 1.0)}},
+        }
+    )
+    assert found.answer.startswith("Training, fed by the generator: gpu (NVIDIA H100) is")
+
+
+def test_dataset_stands_in_the_second_line(report: Any) -> None:
+    """The reader knows at once whether it was CIFAR-10 or a stand-in, and which by digest."""
+    assert "Dataset: a made-up stand-in for CIFAR-10, digest 5f5f5f5f5f5f." in text(report({"cpu": {}}))
+
+
+@pytest.mark.parametrize(
+    ("environment", "fingerprint", "expected"),
+    [
+        ({"dataset": {"synthetic": False, "digest": "ab" * 32}}, {}, "Dataset: CIFAR-10, digest abababababab."),
+        ({}, {}, "Dataset: not named."),
+        ({}, {"dataset": "cd" * 32}, "Dataset: not named, digest cdcdcdcdcdcd."),
+    ],
+)
+def test_dataset_is_named_as_far_as_known(report: Any, environment: object, fingerprint: object, expected: str) -> None:
+    """CIFAR-10 itself is named; what the record does not name is not guessed."""
+    assert expected in text(report({"cpu": {"environment": environment, "fingerprint": fingerprint}}, runs=(1,)))
+
+
+def test_one_arm_has_its_speed_and_the_reason_for_no_gpu(report: Any) -> None:
+    """A node without GPU gets its own speed as answer, and the note why nothing stands beside it."""
+    found = report({"cpu": {}}, notes=["No GPU was measured: no NVIDIA driver is loaded."])
+    assert re.fullmatch(
+        r"Training, fed from memory: cpu \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
+        r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 runs\); no GPU was measured: no NVIDIA driver is loaded\.",
+        found.answer,
+    )
+    assert found.comparisons == ()
+    assert "No GPU was measured: no NVIDIA driver is loaded." in text(found)
+
+
+def test_reason_for_no_gpu_is_taken_from_the_environment(report: Any) -> None:
+    """Without a note the record's own environment says why there is no GPU; other notes do not."""
+    found = report({"cpu": {}}, runs=(1,), notes=["Something else."])
+    assert "(one run, so no interval); no GPU was measured: no NVIDIA driver on this node." in found.answer
+    assert report({"cpu": {"environment": {}}}, runs=(1,)).answer.endswith("no GPU was measured.")
+
+
+def test_one_gpu_alone_is_no_cpu_without_gpu(report: Any) -> None:
+    """A GPU by itself has its speed, in seconds where there are no images, and nothing is missing."""
+    found = report(
+        {"gpu": {"workloads": {"startup[stage=import]": (None, 3.0)}, "environment": {"device": {"gpu": None}}}}
+    )
+    assert re.fullmatch(
+        r"Start-up: import: gpu does 3\.\d{3}\ss \(95 % interval 2\.\d{3} to 3\.\d{3}, 3 runs\)\.", found.answer
+    )
+
+
+def test_runs_without_spread_say_so(report: Any) -> None:
+    """Equal times have no interval."""
+    found = report({"cpu": {"noise": 0.0, "shift": 0.0}})
+    assert "(3 runs without any spread)" in found.answer
+
+
+def test_nothing_measured_is_said(report: Any) -> None:
+    """A campaign of which every benchmark failed has an answer, too."""
+    found = report(
+        {"cpu": {"workloads": {}, "failures": [{"workload": "training[feed=memory]", "reason": "out of\nmemory"}]}}
+    )
+    assert found.answer == "Nothing was measured on cpu (AMD EPYC, 2 cores): see what was left out."
+    assert "Training, fed from memory cpu run 1 failed: out of memory" in text(found)
+    assert len(pd.read_csv(found.csv)) == 0
+
+
+def test_inconclusive_says_how_many_runs_would_settle_it(report: Any) -> None:
+    """What cannot be said is not said, and the way to know is."""
+    found = report({"cpu": {"shift": 0.1}, "cpu#2": {"shift": 0.1, "faster": 0.95}})
+    assert re.search(
+        r"whether cpu#2 .* or cpu .* is faster cannot be said yet: ratio .*; about \d+ runs an arm", found.answer
+    )
+
+
+def test_equivalent_says_within_what(report: Any) -> None:
+    """A thing compared with itself is as fast as itself, within the margin."""
+    found = report({"cpu": {}, "cpu#2": {}}, margin=0.2)
+    assert re.search(r"cpu#2 \(.*\) is as fast as cpu \(.*\) within 20\s%: ratio", found.answer)
+
+
+def test_single_runs_have_a_ratio_and_no_claim(report: Any) -> None:
+    """One run an arm gives a ratio, and says that it has no interval."""
+    found = report({"cpu": {}, "gpu": {"faster": 20}}, runs=(1,))
+    assert "from 1 run each, but one run has no interval: measure at least 2 runs an arm, better 5." in found.answer
+
+
+def test_unequal_numbers_of_runs_are_named(report: Any, write: Write, tmp_path: Path) -> None:
+    """3 and 4 runs are not called 3 runs each."""
+    write(tmp_path / "campaign", "gpu", 4, workloads=FEW, faster=20)
+    assert "from 3 and 4 runs." in report({"cpu": {}, "gpu": {"faster": 20}}).answer
+
+
+def test_not_comparable_gives_the_fields_and_no_ratio(report: Any) -> None:
+    """Other data is no ratio: the answer, the page and the report say which field differs, with its values."""
+    found = report({"cpu": {}, "gpu": {"fingerprint": {"dataset": "c" * 64}}})
+    assert found.comparisons == ()
+    assert [(refused.baseline, refused.candidate) for refused in found.refused] == [("cpu", "gpu")]
+    assert found.answer.startswith("gpu and cpu are not comparable, for these differ: ")
+    assert "gpu is not comparable with cpu" in text(found)
+    assert "## gpu is not comparable with cpu" in found.markdown.read_text(encoding="utf-8")
+
+
+def test_allowed_fields_are_printed(report: Any) -> None:
+    """What was allowed to differ is compared, and both pages say so."""
+    allow = ["tensorflow", "keras", "dataset", "tf32", "image"]
+    found = report({"cpu": {}, "gpu": {"fingerprint": {"tensorflow": "2.22"}}}, allow=allow)
+    assert len(found.comparisons) == 1
+    for said in (text(found), found.markdown.read_text(encoding="utf-8")):
+        assert "Allowed to differ, on request" in said
+        assert "2.22" in said
+
+
+def test_arms_without_a_common_workload_are_no_comparison(report: Any) -> None:
+    """Nothing in common is said in the answer, and each workload stands among what was left out."""
+    found = report({"cpu": {"workloads": {"a": (1, 1.0)}}, "gpu": {"workloads": {"b": (1, 1.0)}}})
+    assert found.answer == "Nothing of gpu could be compared with cpu: see what was left out."
+    assert "only gpu has a number for it" in text(found)
+
+
+def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: Path) -> None:
+    """Two campaigns of the same devices: each arm against its own past, and the devices within each campaign."""
+    for day, campaign in enumerate(("before", "after"), start=1):
+        for arm, faster in (("cpu", 1.0), ("gpu", 10.0 * day)):
+            for run in (1, 2, 3):
+                write(tmp_path / campaign, arm, run, campaign=campaign, day=day, faster=faster, workloads=FEW)
+    records = load(tmp_path / "before", tmp_path / "after")
+    assert page.plan(by_arm(records)) == [
+        ("cpu@before", "cpu@after"),
+        ("cpu@before", "gpu@before"),
+        ("gpu@before", "gpu@after"),
+        ("cpu@after", "gpu@after"),
+    ]
+    found = page.write(records, tmp_path / "report")
+    assert "gpu@after (NVIDIA H100) is 2" in found.answer
+    assert [path.name for path in found.figures if "ratios" in path.name][::2] == [
+        f"ratios-{n}.png" for n in (1, 2, 3, 4)
+    ]
+
+
+def test_devices_of_two_campaigns_are_compared_with_each_other(write: Write, tmp_path: Path) -> None:
+    """A CPU measured here and a GPU measured there meet in one report."""
+    write(tmp_path / "here", "cpu", campaign="here")
+    write(tmp_path / "there", "gpu", campaign="there")
+    assert page.plan(by_arm(load(tmp_path / "here", tmp_path / "there"))) == [("cpu", "gpu")]
+
+
+def test_baseline_may_be_named(report: Any) -> None:
+    """Each other arm is compared with the named one; a name that is no arm is refused with those that are."""
+    arms = {"cpu": {}, "gpu": {"faster": 20}, "gpu:1": {"faster": 21}}
+    found = report(arms, baseline="gpu")
+    assert [(each.baseline, each.candidate) for each in found.comparisons] == [("gpu", "cpu"), ("gpu", "gpu:1")]
+    assert "gpu (NVIDIA H100)" in found.answer
+    with pytest.raises(ValueError, match="no arm tpu to be the baseline, only cpu, gpu, gpu:1"):
+        report(arms, baseline="tpu")
+
+
+def test_answer_is_about_the_device_not_about_the_second_cpu(report: Any) -> None:
+    """Of cpu#2 and gpu, both compared with cpu, the answer is about the GPU."""
+    assert "gpu (NVIDIA H100) is" in report({"cpu": {}, "cpu#2": {}, "gpu": {"faster": 20}}).answer
+
+
+def test_no_records_are_refused(tmp_path: Path) -> None:
+    """There is no report on nothing."""
+    with pytest.raises(ValueError, match="no records to report on: measure some"):
+        page.write([], tmp_path)
+
+
+def test_csv_is_tidy(report: Any) -> None:
+    """One row for each workload, arm and run, with the numbers of the records."""
+    found = report({"cpu": {}, "gpu": {"faster": 20}})
+    frame = pd.read_csv(found.csv)
+    assert len(frame) == len(FEW) * 2 * 3
+    assert not frame.duplicated(["workload", "arm", "run"]).any()
+    seconds = frame[frame["workload"] == "startup[stage=import]"]
+    assert seconds["images_per_second"].isna().all()
+    rates = frame[frame["workload"] == "training[feed=memory]"]
+    assert (rates["images_per_second"] * rates["median_seconds_per_round"]).to_numpy() == pytest.approx([5000] * 6)
+
+
+def test_page_stands_alone(report: Any) -> None:
+    """The HTML needs no network, no script and no other file to be read; its drawings have words and own names."""
+    content = report({"cpu": {}, "gpu": {"faster": 20}}).html.read_text(encoding="utf-8")
+    assert "<script" not in content
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', content.replace('xlink:href="#', ""))
+    assert content.count('<svg role="img" aria-label="') == 4
+    names = re.findall(r'\bid="([^"]+)"', content)
+    assert len({name.partition("-")[0] for name in names}) == 4
+    assert "prefers-color-scheme: dark" in content
+    assert "@media print" in content
+    assert re.search(r'href="figures/throughput\.png"', content)
+
+
+def test_page_escapes_what_records_say(report: Any) -> None:
+    """Markup in a record is text on the page, and a pipe does not break a table of the Markdown."""
+    bad = "<script>alert(1)</script> a|b"
+    found = report(
+        {"cpu": {"failures": [{"workload": "new", "reason": bad}], "environment": {"x": [bad, {}], "y": None}}}
+    )
+    assert "<script>" not in found.html.read_text(encoding="utf-8")
+    assert "<script>alert(1)</script> a|b" in text(found)
+    assert "a\\|b" in found.markdown.read_text(encoding="utf-8")
+
+
+def test_cost_of_the_lessons_way_is_shown(report: Any) -> None:
+    """The ratio of the lesson's training to that from memory is given for each arm, with its interval."""
+    said = report({"cpu": {}, "gpu": {"faster": 20}}).markdown.read_text(encoding="utf-8")
+    row = next(line for line in said.splitlines() if "training fed from memory" in line)
+    assert re.fullmatch(r"\| .* \| 1\.7\d\stimes \(1\.\d+ to 1\.\d+\) \| 1\.7\d\stimes \(.*\) \|", row)
+
+
+def test_cost_of_single_runs_has_no_interval(report: Any) -> None:
+    """One run's ratio says that it is one; an arm without the workload has a dash."""
+    said = report({"cpu": {}, "gpu": {"workloads": {"new": (1, 1.0)}}}, runs=(1,)).markdown.read_text(encoding="utf-8")
+    row = next(line for line in said.splitlines() if "training fed from memory" in line)
+    assert re.search(r"times \(one run\) \| . \|$", row)
+
+
+def test_environment_of_runs_is_summed_up(report: Any, write: Write, tmp_path: Path) -> None:
+    """Equal facts stand once, numbers that differ as a range, other facts as a list."""
+    facts = {"load": 0.5, "host": "a", "ok": True, "none": None}
+    write(tmp_path / "campaign", "cpu", 4, workloads=FEW, environment=facts | {"load": 1.25, "host": "b"})
+    rows = report({"cpu": {"environment": facts}}).markdown.read_text(encoding="utf-8").splitlines()
+    assert {"| load | 0.5000 to 1.250 |", "| host | a; b |", "| ok | yes |", "| none | \N{EN DASH} |"} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"), [(1, "1 core)"), (2.5, "2.5 cores)"), ("many", "EPYC)"), (None, "EPYC)")]
+)
+def test_cores_are_counted_in_words(report: Any, cpus: object, expected: str) -> None:
+    """One core, parts of cores, and none where the record does not say."""
+    environment = {"node": {"cpu_model": "AMD EPYC", "cpus": cpus}}
+    assert (
+        f"cpu (AMD EPYC{', ' if cpus in (1, 2.5) else ''}{expected.removeprefix('EPYC')} does"
+        in report({"cpu": {"environment": environment}}, runs=(1,)).answer
+    )
+
+
+def test_device_without_a_name_is_called_by_its_arm(report: Any) -> None:
+    """An environment without facts leaves the arms' names."""
+    assert "gpu is" in report({"cpu": {"environment": {}}, "gpu": {"environment": {}, "faster": 20}}).answer
+
+
+def test_report_on_ten_runs_takes_seconds(write: Write, tmp_path: Path) -> None:
+    """Two arms of five runs with all workloads are reported on within 5 s of processor time."""
+    for run in range(1, 6):
+        write(tmp_path, "cpu", run)
+        write(tmp_path, "gpu", run, faster=20)
+    program = (
+        "import sys, time; from cifar.report import page, record; begin = time.process_time();"
+        "page.write(record.load(sys.argv[1]), sys.argv[1] + '/report'); print(time.process_time() - begin)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # apart, for coverage slows this process
+    assert float(done.stdout) < 5

@@ -1,0 +1,272 @@
+"""Reading records: what is read, what is refused, and what a refusal says."""
+
+from __future__ import annotations
+
+import json
+import operator
+import statistics
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cifar.report import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Write  # type: ignore[import-not-found]
+
+    Edit = Callable[[dict[str, Any]], Any]
+
+
+def ours(content: dict[str, Any]) -> dict[str, Any]:
+    """Our own part of a record."""
+    return content["machine_info"]["cifar"]  # type: ignore[no-any-return]
+
+
+def rounds(content: dict[str, Any]) -> list[Any]:
+    """The rounds of the first workload."""
+    return content["benchmarks"][0]["stats"]["data"]  # type: ignore[no-any-return]
+
+
+def extra(content: dict[str, Any]) -> dict[str, Any]:
+    """The extra_info of the first workload."""
+    return content["benchmarks"][0]["extra_info"]  # type: ignore[no-any-return]
+
+
+def test_read_returns_what_was_written(write: Write, tmp_path: Path) -> None:
+    """A record is its file: names, rounds in order, and all that was added."""
+    path = write(tmp_path, "gpu:1", 3, campaign="c", seed=4)
+    found = record.read(path)
+    content = json.loads(path.read_text())
+    assert (found.path, found.arm, found.device, found.run, found.campaign) == (path, "gpu:1", "gpu:1", 3, "c")
+    assert found.complete
+    assert found.fingerprint == ours(content)["fingerprint"]
+    assert found.environment == ours(content)["environment"]
+    assert found.started == ours(content)["started"]
+    first = found.results[0]
+    assert list(first.seconds) == rounds(content)
+    assert first.checks == ("the answer has the right shape",)
+    assert first.flop == 480_000_000_000
+    assert first.warmup_seconds == pytest.approx(3 * first.seconds[0] + 0.4)
+    assert first.memory["host_peak_bytes"] == 900_000_000
+    assert first.work == {"weights": "ab" * 32}
+    assert first.calls == 1
+
+
+def test_result_turns_seconds_into_rates(write: Write, tmp_path: Path) -> None:
+    """Images over the median round is the rate; without images the rate is seconds, and the speed their inverse."""
+    found = {result.workload: result for result in record.read(write(tmp_path)).results}
+    forward = found["forward[batch=250,input=host]"]
+    assert forward.rate == forward.value == 250 / statistics.median(forward.seconds)
+    startup = found["startup[stage=import]"]
+    assert startup.rate == startup.median == statistics.median(startup.seconds)
+    assert startup.value == 1 / startup.median
+
+
+def test_result_knows_its_family_and_parameters(write: Write, tmp_path: Path) -> None:
+    """The workload's name holds its family and its parameters."""
+    found = record.read(write(tmp_path, workloads={"forward[batch=1,input=host]": (1, 1.0), "plain": (None, 1.0)}))
+    assert [result.family for result in found.results] == ["forward", "plain"]
+    assert [result.params for result in found.results] == [{"batch": "1", "input": "host"}, {}]
+
+
+def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
+    """A round may be several calls, and says how many, or does not."""
+    assert record.read(write(tmp_path, extra={"calls": 8})).results[0].calls == 8
+    assert record.read(write(tmp_path, extra={"calls": None})).results[0].calls is None
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        pytest.param(lambda c: rounds(c).__setitem__(2, float("nan")), "round 3: 'NaN' is not", id="NaN round"),
+        pytest.param(
+            lambda c: rounds(c).__setitem__(0, float("inf")), "round 1: 'Infinity' is not", id="infinite round"
+        ),
+        pytest.param(lambda c: rounds(c).__setitem__(0, 0), "round 1: 0 is less than or equal to", id="round of 0 s"),
+        pytest.param(lambda c: rounds(c).__setitem__(1, -0.5), "round 2: -0.5 is less", id="negative round"),
+        pytest.param(lambda c: rounds(c).__setitem__(1, "1"), "round 2: '1' is not", id="round as text"),
+        pytest.param(lambda c: operator.setitem(rounds(c), 1, bool(c)), "round 2: True is not", id="round as truth"),
+        pytest.param(lambda c: rounds(c).clear(), "stats / data: [] should be non-empty", id="no rounds"),
+        pytest.param(lambda c: c["benchmarks"][0]["stats"].pop("data"), "'data' is a required", id="rounds missing"),
+        pytest.param(lambda c: c["benchmarks"][0]["stats"].update(iterations=5), "1 was expected", id="iterations"),
+        pytest.param(lambda c: extra(c).update(warmup_seconds=float("nan")), "warmup_seconds", id="NaN warm-up"),
+        pytest.param(lambda c: extra(c).update(images=0), "images: 0 is less than", id="no images"),
+        pytest.param(lambda c: extra(c).update(images=2.5), "images: 2.5 is not", id="half an image"),
+        pytest.param(lambda c: extra(c).update(checks=[]), "checks: [] should be non-empty", id="nothing checked"),
+        pytest.param(lambda c: extra(c).update(work={"weights": 3}), "work / weights: 3 is not", id="digest no text"),
+        pytest.param(lambda c: extra(c).pop("memory"), "'memory' is a required", id="memory missing"),
+        pytest.param(lambda c: extra(c)["memory"].pop("meaning"), "'meaning' is a required", id="meaning missing"),
+        pytest.param(lambda c: c["benchmarks"][0].pop("name"), "benchmark 0: 'name' is a required", id="no name"),
+        pytest.param(lambda c: c["benchmarks"][0].update(name="forward"), "does not match", id="name of another kind"),
+        pytest.param(lambda c: c["benchmarks"].__setitem__(0, 7), "benchmark 0: 7 is not", id="no benchmark"),
+        pytest.param(lambda c: c.pop("benchmarks"), "the file: 'benchmarks' is a required", id="no benchmarks"),
+        pytest.param(lambda c: c["machine_info"].pop("cifar"), "'cifar' is a required", id="another tool's file"),
+        pytest.param(lambda c: ours(c).pop("fingerprint"), "'fingerprint' is a required", id="no fingerprint"),
+        pytest.param(lambda c: ours(c)["fingerprint"].update(a=[1]), "fingerprint / a: [1]", id="nested fingerprint"),
+        pytest.param(lambda c: ours(c).update(run=0), "run: 0 is less", id="run 0"),
+        pytest.param(lambda c: ours(c).update(arm=""), "arm: '' should be non-empty", id="arm without a name"),
+        pytest.param(lambda c: ours(c).update(complete="yes"), "complete: 'yes' is not", id="complete as text"),
+        pytest.param(lambda c: ours(c).update(failures=[{"workload": "a"}]), "'reason' is a", id="failure, no reason"),
+        pytest.param(lambda c: c["benchmarks"].append(c["benchmarks"][0]), "by=lesson,batch=250] twice", id="twice"),
+    ],
+)
+def test_damaged_records_are_refused(write: Write, tmp_path: Path, edit: Edit, complaint: str) -> None:
+    """What does not fit the schema is a ValueError with the file, the place in words, and the remedy."""
+    path = write(tmp_path)
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"--resume") as caught:
+        record.read(path)
+    assert str(path) in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param('{"machine_info": {"cif', "no complete JSON", id="cut"),
+        pytest.param("", "no complete JSON", id="empty"),
+        pytest.param("\x00\x01", "no complete JSON", id="binary"),
+        pytest.param("[]", "the file: [] is not of type 'object'", id="a list"),
+    ],
+)
+def test_what_is_no_record_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    """JSON cut mid-file, and files of another kind, are a ValueError with the file and the remedy."""
+    path = tmp_path / "cpu-1.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"cpu-1\.json.*remove the file") as caught:
+        record.read(path)
+    assert complaint in str(caught.value)
+
+
+def test_round_beyond_float_is_refused(write: Write, tmp_path: Path) -> None:
+    """A number too large for a float is read as infinity by Python, and refused."""
+    path = write(tmp_path, rounds=1)
+    content = json.loads(path.read_text())
+    path.write_text(path.read_text().replace(repr(rounds(content)[0]), "1e999", 1))
+    with pytest.raises(ValueError, match="round 1: inf is greater"):
+        record.read(path)
+
+
+def test_record_of_another_schema_is_refused_first(write: Write, tmp_path: Path) -> None:
+    """A record of a later version says so, whatever else does not fit."""
+    path = write(tmp_path)
+    content = json.loads(path.read_text())
+    ours(content).update(schema=2, run="one")
+    rounds(content).clear()
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="schema 2, and this cifar-bench reads schema 1"):
+        record.read(path)
+
+
+def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    """A path that does not exist is FileNotFoundError, which names it."""
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
+        record.load(tmp_path / "nowhere.json")
+
+
+def test_load_reads_folders_and_files(write: Write, tmp_path: Path) -> None:
+    """Folders and files may be mixed; campaign.json is passed over; runs come by their start."""
+    for run in (2, 1):
+        write(tmp_path / "one", "cpu", run, campaign="one")
+    (tmp_path / "one" / "campaign.json").write_text("{}")
+    other = write(tmp_path / "two", "cpu", 1, campaign="two", day=2)
+    found = record.load(tmp_path / "one", other)
+    assert [(each.campaign, each.run) for each in found] == [("one", 1), ("one", 2), ("two", 1)]
+
+
+def test_load_refuses_other_json_in_a_folder(write: Write, tmp_path: Path) -> None:
+    """Only campaign.json is known not to be a record; anything else that cannot be read is an error."""
+    write(tmp_path)
+    (tmp_path / "notes.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"notes\.json"):
+        record.load(tmp_path)
+
+
+def test_load_refuses_one_run_twice(write: Write, tmp_path: Path) -> None:
+    """Two files that claim to be the same run of a campaign would count one measurement twice."""
+    path = write(tmp_path)
+    copy = tmp_path / "copy.json"
+    copy.write_text(path.read_text())
+    with pytest.raises(ValueError, match=r"copy\.json.*cpu-1\.json.*both claim to be run 1 of arm cpu") as caught:
+        record.load(copy, path)
+    assert "keep one" in str(caught.value)
+
+
+def test_load_of_a_folder_without_records_says_which_to_name(write: Write, tmp_path: Path) -> None:
+    """The folder above the campaigns is named by mistake: the error names a campaign in it."""
+    write(tmp_path / "results" / "monday")
+    with pytest.raises(ValueError, match=r"such as .*monday"):
+        record.load(tmp_path / "results")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="name a campaign's folder, or measure one"):
+        record.load(tmp_path / "empty")
+
+
+def test_campaign_in_which_nothing_was_measured_has_no_records(tmp_path: Path) -> None:
+    """A campaign whose every process died has its plan and no records: nothing measured, no bad input."""
+    (tmp_path / "campaign.json").write_text("{}")
+    assert record.load(tmp_path) == []
+
+
+def test_by_arm_puts_the_cpu_first(write: Write, tmp_path: Path) -> None:
+    """Arms of one campaign keep their names; the CPU comes first, whoever began."""
+    write(tmp_path, "gpu", 1, day=1)
+    write(tmp_path, "cpu", 2, day=3)
+    write(tmp_path, "cpu", 1, day=2)
+    arms = record.by_arm(record.load(tmp_path))
+    assert [(arm, [each.run for each in runs]) for arm, runs in arms.items()] == [("cpu", [1, 2]), ("gpu", [1])]
+
+
+def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
+    """The same arm of two campaigns is two arms, the earlier first; an arm of only one keeps its name."""
+    for day, campaign in enumerate(("before", "after"), start=1):
+        write(tmp_path / campaign, "cpu", campaign=campaign, day=day)
+    write(tmp_path / "after", "gpu", campaign="after", day=2)
+    assert list(record.by_arm(record.load(tmp_path / "after", tmp_path / "before"))) == [
+        "cpu@before",
+        "cpu@after",
+        "gpu",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workload", "expected"),
+    [
+        ("training[feed=memory]", "Training, fed from memory"),
+        ("generator[by=ours,batch=32]", "Our generator, batch 32"),
+        ("generator[by=lesson,batch=250]", "The lesson's generator, batch 250"),
+        ("generator[by=lesson,batch=250,workers=2]", "generator[by=lesson,batch=250,workers=2]"),
+        ("forward[batch=1,input=host]", "Forward, batch 1, input on the host"),
+        ("forward[batch=250,by=predict]", "Forward, batch 250, by predict"),
+        ("forward[batch=250,by=predict,jit=1]", "forward[batch=250,by=predict,jit=1]"),
+        ("startup[stage=import]", "Start-up: import"),
+        ("new", "new"),
+    ],
+)
+def test_workloads_have_names_in_words(workload: str, expected: str) -> None:
+    """Known workloads read as words, unknown ones as they are."""
+    assert record.words(workload) == expected
+
+
+def test_workloads_have_an_order() -> None:
+    """Families in order, series as they came, batches by size, unknown families last."""
+    names = [
+        *("new[batch=all]", "startup[stage=import]", "forward[batch=250,input=host]"),
+        *("forward[batch=32,input=host]", "forward[batch=1,input=device]", "training[feed=memory]"),
+    ]
+    assert record.in_order(names) == [names[5], names[3], names[2], names[4], names[1], names[0]]
+
+
+def test_reading_half_imports_quickly() -> None:
+    """Records and comparisons need no TensorFlow, pandas or matplotlib to be imported, nor SciPy."""
+    program = "import sys; from cifar.report import record, compare; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"tensorflow", "keras", "h5py", "pandas", "matplotlib", "scipy", "jsonschema", "jinja2"}
+    assert not heavy & set(done.stdout.split())
