@@ -304,10 +304,13 @@ def _write(options: argparse.Namespace, records: list[Record], folder: Path, not
     report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=notes)
     for comparison in report.comparisons:
         _print_comparison(comparison)
+    for refused in report.refused:
+        _say(f"{refused.candidate} and {refused.baseline} are {refused.error}")
     print(report.answer)
     print(f"Report: {report.html}")
     codes = [compare.exit_code(found, options.fail_on, strict=options.strict) for found in report.comparisons]
-    return next((code for code in (1, 4, 5) if code in codes), 0)
+    codes += [NOT_COMPARABLE for _ in report.refused]
+    return next((code for code in (1, NOT_COMPARABLE, NOTHING_MEASURED, 5) if code in codes), 0)
 
 
 def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy

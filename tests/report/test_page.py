@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -338,17 +336,3 @@ def test_cores_are_counted_in_words(report: Any, cpus: object, expected: str) ->
 def test_device_without_a_name_is_called_by_its_arm(report: Any) -> None:
     """An environment without facts leaves the arms' names."""
     assert "gpu is" in report({"cpu": {"environment": {}}, "gpu": {"environment": {}, "faster": 20}}).answer
-
-
-def test_report_on_ten_runs_takes_seconds(write: Write, tmp_path: Path) -> None:
-    """Two arms of five runs with all workloads are reported on within 5 s of processor time."""
-    for run in range(1, 6):
-        write(tmp_path, "cpu", run)
-        write(tmp_path, "gpu", run, faster=20)
-    program = (
-        "import sys, time; from cifar.report import page, record; begin = time.process_time();"
-        "page.write(record.load(sys.argv[1]), sys.argv[1] + '/report'); print(time.process_time() - begin)"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # apart, for coverage slows this process
-    assert float(done.stdout) < 5
