@@ -106,8 +106,9 @@ def run(folder: Path, plan: Plan, *, progress: Progress = lambda _what, _done, _
     failures = []
     with _locked(folder), _sigterm_interrupts():
         todo = [(arm, number) for arm, number in plan.schedule() if not is_complete(folder / f"{arm}-{number}.json")]
-        for turn, (arm, number) in enumerate(todo):
-            code = _one_run(folder, plan, arm, number, Share(progress, turn, len(todo)))
+        share = Share(progress, len(todo))
+        for arm, number in todo:
+            code = _one_run(folder, plan, arm, number, share)
             if not is_complete(folder / f"{arm}-{number}.json"):
                 log = folder / f"{arm}-{number}.log"
                 failures.append(f"run {number} of {arm} ended with code {code}: {_last_words(log)} (see {log})")
@@ -148,27 +149,35 @@ def command(folder: Path, plan: Plan, arm: str, number: int) -> list[str]:
 
 @dataclass
 class Share:
-    """Turns the benchmarks of one run into the progress of the campaign."""
+    """Turns what the runs print into the progress of the campaign, counted in benchmarks."""
 
     progress: Progress
-    turn: int
     turns: int
     benchmarks: int = 1
+    """In one run; what the latest run said."""
+    turn: int = -1
     done: int = 0
 
-    def __call__(self, line: str, arm: str, number: int) -> None:
-        """Read a line that pytest printed."""
+    def begin(self, run: str) -> None:
+        """Begin the next run."""
+        self.turn, self.done = self.turn + 1, 0
+        self._tell(f"{run}: starting")
+
+    def read(self, run: str, line: str) -> None:
+        """Read a line that the run printed."""
         if found := re.search(r"collected (?:.* / )?(\d+) (?:items?|selected)", line):
             self.benchmarks = max(1, int(found[1]))
         elif found := re.search(r"::test_(\S+) (PASSED|FAILED|ERROR|SKIPPED)", line):
             self.done += 1
-            what = f"{arm} {number}: {found[1]}"
-            self.progress(what, self.turn * self.benchmarks + self.done, self.turns * self.benchmarks)
+            self._tell(f"{run}: {found[1]}")
+
+    def _tell(self, what: str) -> None:
+        self.progress(what, self.turn * self.benchmarks + self.done, self.turns * self.benchmarks)
 
 
 def _one_run(folder: Path, plan: Plan, arm: str, number: int, share: Share) -> int:
     """Measure one run in a fresh process and return its exit code."""
-    share.progress(f"{arm} {number}: starting", share.turn * share.benchmarks, share.turns * share.benchmarks)
+    share.begin(f"{arm} {number}")
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
     with (folder / f"{arm}-{number}.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(  # noqa: S603 the command is our own
@@ -184,7 +193,7 @@ def _one_run(folder: Path, plan: Plan, arm: str, number: int, share: Share) -> i
             for line in process.stdout or ():
                 log.write(line)
                 log.flush()
-                share(line, arm, number)
+                share.read(f"{arm} {number}", line)
             return process.wait()
 
 

@@ -33,7 +33,7 @@ class Effort:
 
 EFFORTS = {
     "quick": Effort(rounds=5, fewest=1, round_seconds=0.05, workload_seconds=0.5, steps=2),
-    "default": Effort(rounds=10, fewest=3, round_seconds=0.1, workload_seconds=5.0, steps=8),
+    "default": Effort(rounds=10, fewest=2, round_seconds=0.1, workload_seconds=3.0, steps=6),
     "thorough": Effort(rounds=20, fewest=5, round_seconds=0.5, workload_seconds=60.0, steps=40),
 }
 

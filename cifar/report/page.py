@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -48,6 +49,9 @@ COSTS = (
     ("generator[by=lesson,batch=32]", "generator[by=ours,batch=32]", "the lesson's generator against ours, batch 32"),
 )
 """The lesson's way, the way without its cost, and both in words."""
+
+OUTSIDE = "part of the lesson's short epoch outside its steps: the file read for its length, the dataset torn down"
+"""What `fit` costs besides training."""
 
 PICTURES = {
     "throughput": (
@@ -421,7 +425,17 @@ def _cost_table(arms: Arms) -> dict[str, Any]:
         costs = [compare.within(records, lesson, other) for records in arms.values()]
         if any(costs):
             rows.append([text, *(_times(cost) if cost else NONE for cost in costs)])
+    outside = [_outside(records) for records in arms.values()]
+    if any(part is not None for part in outside):
+        rows.append([OUTSIDE, *(NONE if part is None else f"{100 * part:.0f}\N{NO-BREAK SPACE}%" for part in outside)])
     return {"arms": list(arms), "rows": rows}
+
+
+def _outside(records: Sequence[Record]) -> float | None:
+    """Part of the lesson's epoch that is no training step, the median over the runs that say so."""
+    parts = [result.outside_steps for record in records for result in record.results]
+    known = [part for part in parts if part is not None]
+    return median(known) if known else None
 
 
 def _times(cost: Estimate) -> str:

@@ -35,6 +35,8 @@ class Result:
     checks: tuple[str, ...]
     calls: int | None = None
     """Calls of the workload in one round, where the record says so; the warm-up is one call."""
+    step_seconds: tuple[float, ...] = ()
+    """Of each round, the seconds inside its training steps, where the record says so."""
 
     @property
     def family(self) -> str:
@@ -50,6 +52,11 @@ class Result:
     def median(self) -> float:
         """Seconds of the median round."""
         return median(self.seconds)
+
+    @property
+    def outside_steps(self) -> float | None:
+        """Part of a median round's seconds that is no training step; None where the record does not say."""
+        return 1 - median(self.step_seconds) / self.median if self.step_seconds else None
 
     @property
     def rate(self) -> float:
@@ -255,7 +262,8 @@ def _result(entry: Mapping[str, Any]) -> Result:
     workload = entry["name"].removeprefix("test_")
     seconds = tuple(map(float, entry["stats"]["data"]))
     checks, calls = tuple(extra["checks"]), extra.get("calls")
-    return Result(workload=workload, seconds=seconds, checks=checks, calls=calls, **same)
+    steps = tuple(map(float, extra.get("step_seconds", ())))[1 : len(seconds) + 1]
+    return Result(workload=workload, seconds=seconds, checks=checks, calls=calls, step_seconds=steps, **same)
 
 
 def _repeated(names: Iterable[str]) -> str | None:

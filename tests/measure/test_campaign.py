@@ -115,14 +115,24 @@ def test_command_can_be_repeated_by_hand(tmp_path):
 
 
 def test_progress_counts_benchmarks():
-    """The lines that pytest prints become the campaign's progress."""
+    """The lines that pytest prints become the campaign's progress, over all of its runs."""
     seen = []
-    share = campaign.Share(lambda *told: seen.append(told), turn=1, turns=2)
-    for line in (
-        "collected 9 items / 7 deselected / 2 selected",
+    share = campaign.Share(lambda *told: seen.append(told), turns=2)
+    lines = (
+        "collecting ... collected 9 items / 7 deselected / 2 selected",
         "test_a.py::test_a[x=1] PASSED [ 50%]",
         "test_b.py::test_b FAILED [100%]",
-        "=== 1 =",
-    ):
-        share(line, "cpu", 2)
-    assert seen == [("cpu 2: a[x=1]", 3, 4), ("cpu 2: b", 4, 4)]
+        "=== 1 passed",
+    )
+    for run in ("cpu 1", "gpu 1"):
+        share.begin(run)
+        for line in lines:
+            share.read(run, line)
+    assert seen == [
+        ("cpu 1: starting", 0, 2),
+        ("cpu 1: a[x=1]", 1, 4),
+        ("cpu 1: b", 2, 4),
+        ("gpu 1: starting", 2, 4),
+        ("gpu 1: a[x=1]", 3, 4),
+        ("gpu 1: b", 4, 4),
+    ]

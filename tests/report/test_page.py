@@ -306,6 +306,15 @@ def test_cost_of_the_lessons_way_is_shown(report: Any) -> None:
     assert re.fullmatch(r"\| .* \| 1\.7\d\stimes \(1\.\d+ to 1\.\d+\) \| 1\.7\d\stimes \(.*\) \|", row)
 
 
+def test_epoch_is_taken_apart(report: Any) -> None:
+    """Where a record says how long an epoch's steps took, the page says what part of the epoch was none."""
+    extra = {"step_seconds": [9.0, *[1.0] * 10]}
+    fixed = {"workloads": {"training[by=lesson]": (5_000, 4.0)}, "noise": 0.0, "shift": 0.0, "extra": extra}
+    said = report({"cpu": fixed, "gpu": {}}).markdown.read_text(encoding="utf-8")
+    row = next(line for line in said.splitlines() if "outside its steps" in line)
+    assert re.fullmatch(r"\| .* \| 75\s% \| . \|", row)
+
+
 def test_cost_of_single_runs_has_no_interval(report: Any) -> None:
     """One run's ratio says that it is one; an arm without the workload has a dash."""
     said = report({"cpu": {}, "gpu": {"workloads": {"new": (1, 1.0)}}}, runs=(1,)).markdown.read_text(encoding="utf-8")
