@@ -204,7 +204,7 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
         yield
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
