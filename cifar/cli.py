@@ -110,7 +110,10 @@ def _add_bench(commands: Any) -> None:  # noqa: ANN401
 def _bench(options: argparse.Namespace) -> int:
     """Measure, report, and judge."""
     from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.report import compare  # noqa: PLC0415
 
+    if options.fail_on:
+        compare.loss(options.fail_on)  # a slip is told now, not after the measurement
     if options.resume:
         folder = options.out or campaign.latest(Path("results"))
         plan = campaign.resume(folder)
@@ -147,6 +150,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise ValueError(message)
     found = _dataset(options.dataset)
     survey = devices.survey()
+    gpu_is_wanted = not options.devices or any(device.startswith("gpu") for device in options.devices)
     return campaign.Plan(
         devices=tuple(options.devices or survey.devices),
         runs=runs,
@@ -154,7 +158,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         dataset=str(found.path.resolve()),
         digest=found.digest,
         only=options.only,
-        missing_gpu=survey.missing_gpu,
+        missing_gpu=survey.missing_gpu if gpu_is_wanted else None,
     )
 
 

@@ -413,17 +413,22 @@ def _outlook(baseline: Estimate, candidate: Estimate, margin: float, family: int
 # --- what follows from a comparison
 
 
+def loss(spec: str) -> float:
+    """Return the part of the speed that the gate `slower:5%` lets go, 0.05; ValueError for any other form."""
+    match = re.fullmatch(r"slower:(\d{1,2}(?:\.\d+)?)%", spec)
+    if match is None:
+        message = f"{spec!r} is no gate: write slower:5% for any percentage from 0 to below 100"
+        raise ValueError(message)
+    return float(match[1]) / 100
+
+
 def gate(comparison: Comparison, spec: str) -> list[Pair]:
     """Return the pairs that the gate `slower:5%` hits: verdict SLOWER and a ratio below 1 - 5 %.
 
     The verdict makes sure that noise does not hit it, the estimated ratio that the loss is as large as was named.
     Raises ValueError for any other form of `spec`.
     """
-    match = re.fullmatch(r"slower:(\d{1,2}(?:\.\d+)?)%", spec)
-    if match is None:
-        message = f"{spec!r} is no gate: write slower:5% for any percentage from 0 to below 100"
-        raise ValueError(message)
-    least = 1 - float(match[1]) / 100
+    least = 1 - loss(spec)
     return [pair for pair in comparison.pairs if pair.verdict is Verdict.SLOWER and pair.ratio < least]
 
 

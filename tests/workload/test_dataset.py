@@ -359,6 +359,8 @@ def test_beside_a_read_only_file_the_lessons_layout_goes_to_the_cache() -> None:
 import os, tempfile
 from pathlib import Path
 from cifar.workload import dataset
+with tempfile.TemporaryDirectory() as folder:  # loads every module while they can be read: root's may be root's alone
+    dataset.lesson_layout(dataset.prepare_synthetic(folder + "/set.h5", train=20, valid=10))
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

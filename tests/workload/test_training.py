@@ -47,13 +47,15 @@ def test_step_is_traced_once(small, network):
 
 
 def test_learns(small, network):
-    """Eight epochs on a small set bring the loss far below chance."""
-    generator = DataGenerator(small, batch_size=100)
+    """Eighty steps on the same fifty images bring the loss from chance, ln 10 = 2.3, to below 1.
+
+    Seen: 0.03 to 0.24 over three seeds and two kernel libraries.
+    """
+    images, labels = DataGenerator(small, batch_size=50)[0]
     step = training.step(network)
-    for _ in range(8):
-        losses = training.epoch(step, training.take(generator, len(generator)))
-        generator.on_epoch_end()
-    assert np.mean([float(loss) for loss in losses]) < 2.0
+    losses = [float(step(images, labels)) for _ in range(80)]
+    assert losses[0] == pytest.approx(np.log(10), abs=0.1)
+    assert losses[-1] < 1.0
 
 
 def test_evaluate_equals_keras(small, network):
