@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from importlib.metadata import version
@@ -21,6 +22,8 @@ WRONG_USAGE = 2
 NOT_COMPARABLE = 3
 NOTHING_MEASURED = 4
 INTERRUPTED = 130
+
+_SECONDS_BETWEEN_LINES = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,8 +210,15 @@ def _report_campaign(options: argparse.Namespace, folder: Path, plan: Plan) -> i
     missing = [arm for arm in plan.arms if not any(found.arm == arm for found in records)]
     for arm in missing:
         _say(f"{arm} has no record: it is missing from the report")
-    notes = [f"No GPU was measured: {plan.missing_gpu}"] if plan.missing_gpu else []
-    return _write(options, records, folder, notes) or (NOTHING_MEASURED if missing else 0)
+    return _write(options, records, folder, _notes([folder])) or (NOTHING_MEASURED if missing else 0)
+
+
+def _notes(paths: Sequence[Path]) -> list[str]:
+    """Why a GPU is missing from the campaigns among `paths`, each reason once."""
+    from cifar.measure import campaign  # noqa: PLC0415
+
+    plans = [campaign.resume(path) for path in paths if (path / campaign.PLAN).exists()]
+    return [f"No GPU was measured: {reason}" for reason in dict.fromkeys(plan.missing_gpu for plan in plans) if reason]
 
 
 # --- cifar compare and cifar report -------------------------------------------------------------------------
@@ -298,7 +308,7 @@ def _report(options: argparse.Namespace) -> int:
 
     paths = options.paths or [campaign.latest(Path("results"))]
     folder = options.out or (paths[0] if paths[0].is_dir() else paths[0].parent)
-    return _write(options, record.load(*paths), folder, [])
+    return _write(options, record.load(*paths), folder, _notes(paths))
 
 
 def _write(options: argparse.Namespace, records: list[Record], folder: Path, notes: Sequence[str]) -> int:
@@ -346,21 +356,23 @@ def _say(message: str) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar with the time left for each stretch of work; without a terminal, a line at every tenth of it."""
+    """A bar with the time left for each stretch of work; without a terminal, a line every few seconds."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress as Bars  # noqa: PLC0415
 
     console = Console(stderr=True)
     with Bars(console=console, disable=not console.is_terminal) as bars:
         reached = total_now = 0
+        said = float("-inf")
         task = None
 
         def progress(what: str, done: int, total: int) -> None:
-            nonlocal reached, total_now, task
+            nonlocal reached, total_now, said, task
             if task is None or total != total_now or done < reached:
                 task, total_now, reached = bars.add_task(what, total=total), total, 0
-            if not console.is_terminal and 10 * done // max(1, total) > 10 * reached // max(1, total):
+            if not console.is_terminal and (now := time.monotonic()) - said > _SECONDS_BETWEEN_LINES:
                 _say(f"{100 * done // max(1, total):3d} % {what}")
+                said = now
             reached = done
             bars.update(task, description=what, completed=done)
 

@@ -491,17 +491,21 @@ EXPOSE = {
 
 def explain(facts: GpuFacts) -> str:
     """Return why these facts leave no GPU, with the remedy: the first step of the way that is missing."""
-    steps = (_no_build, _no_driver, _not_exposed, _hidden, _no_driver_library, _no_library, _bad_driver)
+    steps = (_no_tensorflow, _no_driver, _no_build, _not_exposed, _hidden, _no_driver_library, _no_library, _bad_driver)
     reasons = (step(facts) for step in steps)
     return next((reason for reason in reasons if reason), None) or _last_words(facts)
 
 
+_INSTALL = 'install "cifar-bench[cuda]" in a fresh environment, or use the CUDA image'
+
+
+def _no_tensorflow(facts: GpuFacts) -> str | None:
+    return None if facts.tensorflow else f"TensorFlow is not installed: {_INSTALL}."
+
+
 def _no_build(facts: GpuFacts) -> str | None:
-    remedy = 'install "cifar-bench[cuda]" in a fresh environment, or use the CUDA image'
-    if not facts.tensorflow:
-        return f"TensorFlow is not installed: {remedy}."
     if facts.cuda_build is False:
-        return f"this TensorFlow was built without CUDA and can use the CPU only: {remedy}."
+        return f"this TensorFlow was built without CUDA and can use the CPU only: {_INSTALL}."
     return None
 
 
@@ -509,7 +513,7 @@ def _no_driver(facts: GpuFacts) -> str | None:
     if facts.driver or facts.driver_library:
         return None
     return (
-        "this node runs no NVIDIA driver (/proc/driver/nvidia/version and libcuda.so.1 are missing): "
+        "this node runs no NVIDIA driver, for /proc/driver/nvidia/version and libcuda.so.1 are missing: "
         "use a node with an NVIDIA GPU, or have the driver installed on the host."
     )
 

@@ -268,12 +268,11 @@ def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str]) ->
 
 
 def _no_gpu(records: Sequence[Record], notes: Sequence[str]) -> str:
-    """Why no GPU stands beside the CPU, in the words of a note or of the environment."""
-    for note in notes:
-        if note.lower().startswith("no gpu"):
-            return note[0].lower() + note[1:].rstrip(".")
-    reason = _fact(records, GPU_REASON)
-    return f"no GPU was measured: {reason.rstrip('.')}" if reason else "no GPU was measured"
+    """Why no GPU stands beside the CPU, in the words of a note or of the environment; the remedy stays in the note."""
+    said = "no GPU was measured"
+    noted = next((note for note in notes if note.startswith("No GPU was measured: ")), "")
+    reason = noted[len(said) + 2 :] or _fact(records, GPU_REASON) or ""
+    return f"{said}: {reason.partition(': ')[0].rstrip('.')}" if reason else said
 
 
 def _headline(comparison: Comparison) -> Pair | None:

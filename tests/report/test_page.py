@@ -118,15 +118,15 @@ def test_dataset_is_named_as_far_as_known(report: Any, environment: object, fing
 
 
 def test_one_arm_has_its_speed_and_the_reason_for_no_gpu(report: Any) -> None:
-    """A node without GPU gets its own speed as answer, and the note why nothing stands beside it."""
-    found = report({"cpu": {}}, notes=["No GPU was measured: no NVIDIA driver is loaded."])
+    """A node without GPU gets its own speed and the reason as answer; the remedy stands in the note below it."""
+    found = report({"cpu": {}}, notes=["No GPU was measured: no NVIDIA driver is loaded: load one."])
     assert re.fullmatch(
         r"Training, fed from memory: cpu \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
         r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 runs\); no GPU was measured: no NVIDIA driver is loaded\.",
         found.answer,
     )
     assert found.comparisons == ()
-    assert "No GPU was measured: no NVIDIA driver is loaded." in text(found)
+    assert "No GPU was measured: no NVIDIA driver is loaded: load one." in text(found)
 
 
 def test_reason_for_no_gpu_is_taken_from_the_environment(report: Any) -> None:
