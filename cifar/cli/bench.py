@@ -1,0 +1,141 @@
+"""From the command line to a campaign and its report: `cifar bench`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar.cli.data import described
+from cifar.cli.report import add_judgement, write_report
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, progress_bar, say
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cifar.measure.campaign import Plan
+
+
+def add_bench(commands: Any) -> None:  # noqa: ANN401
+    """`cifar bench`."""
+    parser = commands.add_parser("bench", help="measure each device in fresh, interleaved processes, and report")
+    parser.set_defaults(command=_bench)
+    parser.add_argument(
+        "--device",
+        action="append",
+        dest="devices",
+        metavar="DEVICE",
+        help="cpu, gpu or gpu:N; may be repeated (default: all that this node has)",
+    )
+    parser.add_argument("--runs", type=int, help="processes a device (default: 5; 3 with --quick, 10 with --thorough)")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--quick", action="store_const", dest="effort", const="quick", help="about a minute a device")
+    effort.add_argument("--thorough", action="store_const", dest="effort", const="thorough", help="up to an hour")
+    parser.add_argument("--only", metavar="EXPR", help="measure only these workloads, e.g. 'training or startup'")
+    parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
+    parser.add_argument("--out", type=Path, help="the campaign's folder (default: results/<time>)")
+    parser.add_argument("--resume", action="store_true", help="continue the campaign in --out, or the latest one")
+    add_judgement(parser)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    """Measure, report, and judge."""
+    from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.report import compare  # noqa: PLC0415
+
+    if options.fail_on:
+        compare.loss(options.fail_on)  # a slip is told now, not after the measurement
+    if options.resume:
+        folder = options.out or campaign.latest(Path("results"))
+        plan = campaign.resume(folder)
+        _check_dataset(plan)
+    else:
+        plan = _plan(options)
+        if plan.missing_gpu and any(device.startswith("gpu") for device in plan.devices):
+            say(f"there is no GPU to measure: {plan.missing_gpu}")
+            return NOTHING_MEASURED
+        folder = options.out or Path("results") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+        campaign.start(folder, plan)
+    print(f"Measuring {', '.join(plan.arms)}: {plan.runs} runs each, {plan.effort}, into {folder}")
+    if plan.missing_gpu:
+        print(f"No GPU is measured: {plan.missing_gpu}")
+    try:
+        with progress_bar() as progress:
+            failures = campaign.run(folder, plan, progress=progress)
+    except KeyboardInterrupt:
+        say(f"interrupted; finished runs are kept: continue with `cifar bench --resume --out {folder}`")
+        return INTERRUPTED
+    for failure in failures:
+        say(failure)
+    return _report_campaign(options, folder, plan) or (NOTHING_MEASURED if failures else 0)
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    """What to measure; says what was decided where nothing was asked for."""
+    from cifar.measure import campaign, devices  # noqa: PLC0415
+
+    effort = options.effort or "default"
+    runs = {"quick": 3, "default": 5, "thorough": 10}[effort] if options.runs is None else options.runs
+    if runs < 1:
+        message = f"--runs {runs}: at least one run is needed, and at least two for an interval"
+        raise ValueError(message)
+    found = _dataset(options.dataset)
+    survey = devices.survey()
+    gpu_is_wanted = not options.devices or any(device.startswith("gpu") for device in options.devices)
+    return campaign.Plan(
+        devices=tuple(options.devices or survey.devices),
+        runs=runs,
+        effort=effort,
+        dataset=str(found.path.resolve()),
+        digest=found.digest,
+        only=options.only,
+        missing_gpu=survey.missing_gpu if gpu_is_wanted else None,
+    )
+
+
+def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py
+    """Describe the dataset to measure on, made ready, and print which one it is, and why."""
+    import h5py  # noqa: PLC0415
+
+    from cifar.workload import dataset  # noqa: PLC0415
+
+    with progress_bar() as progress:
+        if named is None:
+            path = dataset.default_path()
+            if not path.exists():
+                path = dataset.prepare_synthetic(dataset.default_path(synthetic=True), progress=progress)
+        elif named.is_file() and h5py.is_hdf5(named):
+            path = named
+        else:
+            path = dataset.prepare(dataset.default_path(), named, progress=progress)
+        found = dataset.describe(path)
+        dataset.lesson_layout(path, progress=progress)
+    print(f"Dataset: {described(found)}")
+    if named is None and found.synthetic:
+        print("CIFAR-10 itself was not prepared; `cifar prepare` does that, and --dataset names another file.")
+    return found
+
+
+def _check_dataset(plan: Plan) -> None:
+    """Raise ValueError when the campaign's dataset is not what it was."""
+    from cifar.workload import dataset  # noqa: PLC0415
+
+    found = dataset.describe(Path(plan.dataset))
+    if found.digest != plan.digest:
+        message = f"{plan.dataset} is not the dataset that the campaign began with; start a new one with another --out"
+        raise ValueError(message)
+    print(f"Dataset: {described(found)}")
+
+
+def _report_campaign(options: argparse.Namespace, folder: Path, plan: Plan) -> int:
+    """Write and print what a campaign's records say; the exit code of the judgement that was asked for."""
+    from cifar.report import record  # noqa: PLC0415
+
+    records = record.load(folder)
+    if not any(found.results for found in records):
+        say(f"nothing was measured; the logs in {folder} say why")
+        return NOTHING_MEASURED
+    missing = [arm for arm in plan.arms if not any(found.arm == arm for found in records)]
+    for arm in missing:
+        say(f"{arm} has no record: it is missing from the report")
+    return write_report(options, records, folder, [folder]) or (NOTHING_MEASURED if missing else 0)

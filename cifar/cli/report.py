@@ -1,0 +1,147 @@
+"""From the command line to what records say: `cifar compare` and `cifar report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar.cli.terminal import NOT_COMPARABLE, NOTHING_MEASURED, say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from cifar.report.record import Record
+
+
+def add_judgement(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that compares."""
+    parser.add_argument("--margin", type=float, default=0.05, help="ratios within it are EQUIVALENT (default: 0.05)")
+    parser.add_argument("--fail-on", metavar="slower:5%", help="exit with 1 when a workload is that much slower")
+    parser.add_argument("--strict", action="store_true", help="exit with 5 when a workload is INCONCLUSIVE")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="FIELD", help="compare although FIELD differs; may be repeated"
+    )
+
+
+def add_compare(commands: Any) -> None:  # noqa: ANN401
+    """`cifar compare`."""
+    parser = commands.add_parser("compare", help="say for each workload which of two arms is faster")
+    parser.set_defaults(command=_compare)
+    parser.add_argument("baseline", help="a campaign's folder or a record; FOLDER@ARM where it holds several arms")
+    parser.add_argument("candidate", nargs="?", help="the same (default: the other arm in the first folder)")
+    add_judgement(parser)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Compare two arms and print a table."""
+    from cifar.report import compare  # noqa: PLC0415
+
+    baseline, candidate = _sides(options.baseline, options.candidate)
+    try:
+        comparison = compare.compare(baseline, candidate, options.margin, options.allow)
+    except compare.NotComparable as error:
+        say(str(error))
+        return NOT_COMPARABLE
+    _print_comparison(comparison)
+    return compare.exit_code(comparison, options.fail_on, strict=options.strict)
+
+
+def _sides(baseline: str, candidate: str | None) -> tuple[list[Record], list[Record]]:
+    """The records of both sides; ValueError where it is not clear which arms are meant."""
+    first = _arms(baseline)
+    if candidate is None:
+        if len(first) != 2:  # noqa: PLR2004 a comparison has two sides
+            message = f"{baseline} holds the arms {', '.join(first)}; name two: FOLDER@ARM FOLDER@ARM"
+            raise ValueError(message)
+        one, other = first.values()
+        return one, other
+    second = _arms(candidate)
+    common = [arm for arm in first if arm in second]
+    if len(first) == len(second) == 1:
+        return next(iter(first.values())), next(iter(second.values()))
+    if len(common) != 1:
+        message = (
+            f"which arms? {baseline} holds {', '.join(first)}; {candidate} holds {', '.join(second)}: name FOLDER@ARM"
+        )
+        raise ValueError(message)
+    return first[common[0]], second[common[0]]
+
+
+def _arms(argument: str) -> dict[str, list[Record]]:
+    """Arm to records of PATH or PATH@ARM."""
+    from cifar.report import record  # noqa: PLC0415
+
+    path, _, arm = argument.partition("@") if not Path(argument).exists() else (argument, "", "")
+    arms: dict[str, list[Record]] = {}
+    for found in record.load(Path(path)):
+        arms.setdefault(found.arm, []).append(found)
+    if arm and arm not in arms:
+        message = f"{path} holds no arm {arm}, only {', '.join(arms)}"
+        raise ValueError(message)
+    return {arm: arms[arm]} if arm else arms
+
+
+def add_report(commands: Any) -> None:  # noqa: ANN401
+    """`cifar report`."""
+    parser = commands.add_parser("report", help="write the report of any number of campaigns")
+    parser.set_defaults(command=_report)
+    parser.add_argument("paths", nargs="*", type=Path, help="campaigns' folders or records (default: the latest)")
+    parser.add_argument("--out", type=Path, help="the report's folder (default: the first of PATHS)")
+    add_judgement(parser)
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Write the report and print its comparisons."""
+    from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.report import record  # noqa: PLC0415
+
+    paths = options.paths or [campaign.latest(Path("results"))]
+    folder = options.out or (paths[0] if paths[0].is_dir() else paths[0].parent)
+    return write_report(options, record.load(*paths), folder, paths)
+
+
+def write_report(options: argparse.Namespace, records: list[Record], folder: Path, sources: Sequence[Path]) -> int:
+    """Write the report of `records`, which stand in `sources`, into `folder`; print its answer and its tables.
+
+    Returns the exit code of the judgement that was asked for.
+    """
+    from cifar.report import compare, page  # noqa: PLC0415
+
+    report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=_notes(sources))
+    for comparison in report.comparisons:
+        _print_comparison(comparison)
+    for refused in report.refused:
+        say(f"{refused.candidate} and {refused.baseline} are {refused.error}")
+    print(report.answer)
+    print(f"Report: {report.html}")
+    codes = [compare.exit_code(found, options.fail_on, strict=options.strict) for found in report.comparisons]
+    codes += [NOT_COMPARABLE for _ in report.refused]
+    return next((code for code in (1, NOT_COMPARABLE, NOTHING_MEASURED, 5) if code in codes), 0)
+
+
+def _notes(paths: Sequence[Path]) -> list[str]:
+    """Why a GPU is missing from the campaigns among `paths`, each reason once."""
+    from cifar.measure import campaign  # noqa: PLC0415
+
+    plans = [campaign.resume(path) for path in paths if (path / campaign.PLAN).exists()]
+    return [f"No GPU was measured: {reason}" for reason in dict.fromkeys(plan.missing_gpu for plan in plans) if reason]
+
+
+def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy
+    """Print a table of verdicts, then what was left out."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from cifar.report import compare  # noqa: PLC0415
+
+    table = Table(title=f"{comparison.candidate} against {comparison.baseline}")
+    for column in compare.HEADER:
+        table.add_column(column)
+    for row in compare.rows(comparison):
+        table.add_row(*row)
+    Console().print(table)
+    for left_out in comparison.left_out:
+        print(f"left out: {left_out.workload or 'a whole run'} on {left_out.arm}: {left_out.reason}")
+    for field, sides in comparison.allowed.items():
+        print(f"allowed to differ: {field}: {' and '.join(sides[0])} against {' and '.join(sides[1])}")

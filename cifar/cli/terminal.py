@@ -1,0 +1,47 @@
+"""What every command shares: exit codes, words to the user, and progress bars."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+Progress = Callable[[str, int, int], None]
+
+WRONG_USAGE = 2
+NOT_COMPARABLE = 3
+NOTHING_MEASURED = 4
+INTERRUPTED = 130
+
+_SECONDS_BETWEEN_LINES = 3.0
+
+
+def say(message: str) -> None:
+    """Print to stderr."""
+    print(message, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar with the time left for each stretch of work; without a terminal, a line every few seconds."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress as Bars  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Bars(console=console, disable=not console.is_terminal) as bars:
+        reached = total_now = 0
+        said = float("-inf")
+        task = None
+
+        def progress(what: str, done: int, total: int) -> None:
+            nonlocal reached, total_now, said, task
+            if task is None or total != total_now or done < reached:
+                task, total_now, reached = bars.add_task(what, total=total), total, 0
+            if not console.is_terminal and (now := time.monotonic()) - said > _SECONDS_BETWEEN_LINES:
+                say(f"{100 * done // max(1, total):3d} % {what}")
+                said = now
+            reached = done
+            bars.update(task, description=what, completed=done)
+
+        yield progress
