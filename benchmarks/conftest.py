@@ -144,8 +144,8 @@ def _reason(report):
 
 
 def _name(parameter):
-    """What stands in the record for a benchmark's parameter that is a function."""
-    return str(parameter.__name__)
+    """What stands in the record for a benchmark's parameter that is a function, or one with an argument filled in."""
+    return str(getattr(parameter, "func", parameter).__name__)
 
 
 def _dataset(config):

@@ -58,5 +58,21 @@ def test_forward(measure, device, dataset, workload, batch):
         assert np.allclose(np.sum(result, axis=1), 1, atol=1e-3), "probabilities do not add up to 1"
         return [f"probabilities of {batch} images agree with the plain layers' within 0.5 %", f"ran on {device.name}"]
 
-    work = {"weights": model.digest(network), "batches": generator.digest(1)}
-    measure(call, images=batch, flop=model.forward_flop(network), check=check, work=work)
+    measure(
+        call,
+        images=batch,
+        flop=model.forward_flop(network) * batch,
+        needs=needs(device, network, images, workload),
+        check=check,
+        work={"weights": model.digest(network), "batches": generator.digest(1)},
+    )
+
+
+def needs(device, network, images, workload):
+    """What a call uses up of each limit: arithmetic, memory traffic, and the way to the device where it goes it."""
+    found = {
+        f"peak[what=matmul,type={device.multiplies}]": model.forward_flop(network) * len(images),
+        "peak[what=copy]": model.forward_bytes(network, len(images)),
+    }
+    crosses = device.kind == "gpu" and workload is not on_device
+    return found | ({"peak[what=to-device]": images.nbytes} if crosses else {})

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import h5py
 import numpy as np
 import pytest
 
-from cifar.workload.generator import DataGenerator, LessonGenerator
+from cifar.workload import model
+from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
+
+MOST_THREADS = 8
+"""More threads than these make batches no faster: they wait for each other, as Python's threads do."""
 
 
-def ours(path, _lesson_path, batch, _steps):
-    """A whole epoch of our generator, and the drawing of the next epoch's order."""
+def ours(device, path, _lesson_path, batch, _steps):
+    """A whole epoch of our generator, made by as many threads as are allotted, and the next epoch's order drawn."""
     generator = DataGenerator(path, batch_size=batch)
     first_order = generator.digest()
 
     def epoch():
-        for index in range(len(generator)):
-            generator[index]
+        for _batch in ahead(generator, threads=min(device.threads, MOST_THREADS)):
+            pass
         generator.on_epoch_end()
 
     def check(_result):
@@ -24,10 +30,13 @@ def ours(path, _lesson_path, batch, _steps):
         compare(generator, 4, path, generator.order)
         return ["each image exactly once an epoch", "images and labels of 4 batches equal the file's"]
 
-    return {"call": epoch, "images": generator.images, "check": check, "work": {"batches": first_order}}
+    # Each image is read as bytes and written as float32 at least.
+    needs = {"peak[what=host-copy]": 5 * math.prod(model.IMAGE_SHAPE) * generator.images}
+    work = {"batches": first_order}
+    return {"call": epoch, "images": generator.images, "needs": needs, "check": check, "work": work}
 
 
-def lesson(path, lesson_path, batch, steps):
+def lesson(_device, path, lesson_path, batch, steps):
     """A stretch of the lesson's generator from its first batch on; a whole epoch would take minutes."""
     generator = LessonGenerator(lesson_path, batch)
     count = min(steps, len(generator) - 1)
@@ -63,6 +72,6 @@ WORKLOADS = [
 
 
 @pytest.mark.parametrize(("workload", "batch"), WORKLOADS)
-def test_generator(measure, dataset, lesson_dataset, workload, batch):
+def test_generator(measure, device, dataset, lesson_dataset, workload, batch):
     """Both generators, in batches as large as the lesson's and in small ones."""
-    measure(**workload(dataset, lesson_dataset, batch, measure.effort.steps))
+    measure(**workload(device, dataset, lesson_dataset, batch, measure.effort.steps))

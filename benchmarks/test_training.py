@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cifar.workload import model, training
-from cifar.workload.generator import DataGenerator, LessonGenerator
+from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
 BATCH = 250
 CHANCE = math.log(10)
@@ -25,9 +25,9 @@ def from_memory(measure, network, dataset, _lesson_dataset):
 
 
 def from_generator(measure, network, dataset, _lesson_dataset):
-    """Batches as our generator makes them, each moved to the device when its step begins."""
+    """Batches as our generator makes them ahead, each moved to the device when its step begins."""
     step, generator = training.step(network), DataGenerator(dataset, batch_size=BATCH)
-    return lambda: training.epoch(step, training.take(generator, measure.effort.steps))
+    return lambda: training.epoch(step, ahead(generator, measure.effort.steps))
 
 
 def by_lesson(measure, network, _dataset, lesson_dataset):
@@ -77,8 +77,20 @@ def test_training(measure, device, dataset, lesson_dataset, workload, repeat):
     measure(
         call,
         images=BATCH * measure.effort.steps,
-        flop=model.training_flop(network),
+        flop=model.training_flop(network) * BATCH * measure.effort.steps,
+        needs=needs(device, network, workload, measure.effort.steps),
         check=check,
         work={"weights": weights, "batches": batches},
         repeat=repeat,
     )
+
+
+def needs(device, network, workload, steps):
+    """What an epoch uses up of each limit: arithmetic, memory traffic, and the way to the device where it goes it."""
+    found = {
+        f"peak[what=matmul,type={device.multiplies}]": model.training_flop(network) * BATCH * steps,
+        "peak[what=copy]": model.training_bytes(network, BATCH) * steps,
+    }
+    crosses = device.kind == "gpu" and workload is not from_memory
+    image_bytes = 4 * math.prod(model.IMAGE_SHAPE)
+    return found | ({"peak[what=to-device]": image_bytes * BATCH * steps} if crosses else {})

@@ -140,6 +140,20 @@ class Device:
         context: AbstractContextManager[Any] = tf.device(self.tensorflow_name)
         return context
 
+    @property
+    def multiplies(self) -> str:
+        """The type in which this device multiplies float32 matrices: tf32 on a GPU that has it and may, else float32.
+
+        Tensor cores take TF32 from compute capability 8.0 on, unless TensorFlow is told not to use it.
+        """
+        import tensorflow as tf  # noqa: PLC0415 - heavy
+
+        if self.kind == "cpu" or not tf.config.experimental.tensor_float_32_execution_enabled():
+            return "float32"
+        gpu = tf.config.list_physical_devices("GPU")[0]
+        capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+        return "tf32" if capability >= (8, 0) else "float32"
+
     def wait(self) -> None:
         """Return when every operation that was dispatched has finished, on every device.
 

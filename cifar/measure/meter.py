@@ -50,15 +50,19 @@ class Meter:
         call: Callable[[], Any],
         *,
         check: Check,
-        images: int,
+        images: int | None = None,
         flop: int | None = None,
+        nbytes: int | None = None,
+        needs: dict[str, int] | None = None,
         work: dict[str, str] | None = None,
         repeat: bool = True,
     ) -> None:
         """Time rounds of `call`, each with a barrier at its end, then check the last call's result.
 
-        `call()` processes `images` images with `flop` floating-point operations each; `repeat=False` says
-        that one call is long enough to be a round.  `check(result)` says in words what it checked and raises
+        `call()` processes `images` images by `flop` floating-point operations, or moves `nbytes` bytes: the
+        first of these that is named is the result.  `needs` says how much of what a workload of `test_peak.py`
+        measures, named as in `peak[what=copy]`, the call uses up at least.  `repeat=False` says that one call
+        is long enough to be a round.  `check(result)` says in words what it checked and raises
         AssertionError, which leaves no number behind.  `work` names by digest what must be equal between arms.
         """
         with self._device.scope():
@@ -74,8 +78,10 @@ class Meter:
             checks = check(result)
         self._benchmark.extra_info.update(
             calls=calls,
-            images=images * calls,
-            flop=None if flop is None else flop * images * calls,
+            images=None if images is None else images * calls,
+            flop=None if flop is None else flop * calls,
+            bytes=None if nbytes is None else nbytes * calls,
+            needs={limit: amount * calls for limit, amount in (needs or {}).items()},
             warmup_seconds=warmup_seconds,
             checks=checks,
             work=work or {},

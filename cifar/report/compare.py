@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cifar.report import limits
 from cifar.report.record import in_order
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ MOST_RUNS = 1000
 """Beyond this number of runs an arm, no number is given."""
 NONE = "\N{EN DASH}"
 """Stands in tables for a number that there is not."""
+PREFIXED = ("B/s", "FLOP/s", "s")
+PREFIXES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e-3, 1, ""), (0, 1e-6, "\N{MICRO SIGN}"))
+"""Units that are shown with a prefix, and from which value on which power and prefix serves."""
 ABSENT = "(absent)"
 """Stands for the value of a fingerprint field that a record lacks."""
 
@@ -75,13 +79,13 @@ class Welch(NamedTuple):
 class Estimate:
     """An arm's speed in one workload: geometric mean of its runs' `values`, its 95 % interval if it has one.
 
-    Speeds are images/s, or 1/s where `images` is None.
+    Speeds are in `unit`, or 1/s where that is s.
     """
 
     value: float
     interval: Interval | None
     values: tuple[float, ...]
-    images: int | None
+    unit: str
 
     @property
     def runs(self) -> int:
@@ -261,8 +265,9 @@ def compare(
         raise ValueError(message)
     labels = names or _names(baseline, candidate)
     allowed = _comparable(baseline, candidate, frozenset(allow))
-    sides = [_measured(side) for side in (baseline, candidate)]
-    gapped = [entry for label, side in zip(labels, (baseline, candidate), strict=True) for entry in gaps(side, label)]
+    kept = [limits.sound(side) for side in (baseline, candidate)]
+    sides = [_measured(side) for side in kept]
+    gapped = [entry for label, side in zip(labels, kept, strict=True) for entry in gaps(side, label)]
     both = in_order(workload for workload in sides[0] if workload in sides[1])
     unequal = {name: reason for name in both if (reason := _unequal(sides[0][name], sides[1][name]))}
     left_out = [*gapped, *(LeftOut(name, " and ".join(labels), reason) for name, reason in unequal.items())]
@@ -274,7 +279,7 @@ def compare(
 def estimate(results: Sequence[Result]) -> Estimate:
     """Return the speed of one arm in one workload from its runs' results (at least one)."""
     values = tuple(result.value for result in results)
-    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), values, results[0].images)
+    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), values, results[0].unit)
 
 
 def within(records: Sequence[Record], slow: str, fast: str) -> Estimate | None:
@@ -286,21 +291,20 @@ def within(records: Sequence[Record], slow: str, fast: str) -> Estimate | None:
     values = []
     for record in records:
         found = {result.workload: result for result in record.results}
-        if slow in found and fast in found and (found[slow].images is None) is (found[fast].images is None):
+        if slow in found and fast in found and found[slow].unit == found[fast].unit:
             values.append(found[fast].value / found[slow].value)
     if not values:
         return None
-    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), tuple(values), images=None)
+    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), tuple(values), unit="")
 
 
 def gaps(records: Sequence[Record], arm: str) -> list[LeftOut]:
     """Return what an arm's records lack: failures, runs cut short, workloads that only some of its runs have."""
     workloads = dict.fromkeys(result.workload for record in records for result in record.results)
-    found = []
+    found = _failed(records, arm)
     for record in records:
-        failed = {failure["workload"]: failure["reason"] for failure in record.failures}
-        found += [LeftOut(workload, arm, f"run {record.run} failed: {why}") for workload, why in failed.items()]
-        missing = workloads.keys() - failed.keys() - {result.workload for result in record.results}
+        failed = {failure["workload"] for failure in record.failures}
+        missing = workloads.keys() - failed - {result.workload for result in record.results}
         if record.complete:
             reason = f"run {record.run} has no number for it and gives no reason"
             found += [LeftOut(workload, arm, reason) for workload in workloads if workload in missing]
@@ -309,6 +313,25 @@ def gaps(records: Sequence[Record], arm: str) -> list[LeftOut]:
             reason = f"run {record.run} was cut short; the {count} workloads it had finished are used"
             found.append(LeftOut("", arm, reason))
     return found
+
+
+def _failed(records: Sequence[Record], arm: str) -> list[LeftOut]:
+    """What has no number for a reason that the runs give, each reason once with its runs."""
+    runs: dict[tuple[str, str], list[int]] = {}
+    for record in records:
+        for failure in record.failures:
+            runs.setdefault((failure["workload"], failure["reason"]), []).append(record.run)
+    return [
+        LeftOut(workload, arm, f"{_which(numbers, len(records))}: {reason}")
+        for (workload, reason), numbers in runs.items()
+    ]
+
+
+def _which(numbers: Sequence[int], runs: int) -> str:
+    """Some of `runs` runs in words."""
+    if len(numbers) == runs > 1:
+        return "every run"
+    return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
 def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str, str]:
@@ -369,8 +392,8 @@ def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
         values = sorted({result.work.get(part, ABSENT)[:12] for result in (*baseline, *candidate)})
         if len({result.work.get(part) for result in (*baseline, *candidate)}) > 1:
             return f"not the same work: {part} {' against '.join(values)}"
-    if len({result.images is None for result in (*baseline, *candidate)}) > 1:
-        return "not the same quantity: images/s against seconds"
+    if len(units := {result.unit for result in (*baseline, *candidate)}) > 1:
+        return f"not the same quantity: {' against '.join(sorted(units))}"
     return ""
 
 
@@ -459,14 +482,21 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def speed(value: Estimate) -> str:
-    """Return an estimate with its unit and interval: `1,751 images/s (1,702 to 1,801)`; seconds without images."""
+    """Return an estimate with its unit and interval: `1,751 images/s (1,702 to 1,801)`, `213 GFLOP/s`."""
+    shown, ends = in_unit(value)
+    return f"{shown} ({ends})" if ends else shown
+
+
+def in_unit(value: Estimate) -> tuple[str, str]:
+    """Return an estimate with its unit, and its interval in the same unit (empty where there is none)."""
     ends: tuple[float, ...] = value.interval or ()
-    if value.images is None:
-        shown, unit, ends = 1 / value.value, "s", tuple(1 / end for end in reversed(ends))
-    else:
-        shown, unit = value.value, "images/s"
-    span = f" ({number(ends[0])} to {number(ends[1])})" if ends else ""
-    return f"{number(shown)}\N{NO-BREAK SPACE}{unit}{span}"
+    shown, unit = value.value, value.unit
+    if unit == "s":
+        shown, ends = 1 / shown, tuple(1 / end for end in reversed(ends))
+    if unit in PREFIXED:
+        power, prefix = next((power, prefix) for least, power, prefix in PREFIXES if shown >= least)
+        shown, unit, ends = shown / power, prefix + unit, tuple(end / power for end in ends)
+    return f"{number(shown)}\N{NO-BREAK SPACE}{unit}", " to ".join(map(number, ends))
 
 
 def ratio(pair: Pair) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from cifar.report import compare
+from cifar.report import compare, limits
 from cifar.report.compare import Verdict
 from cifar.report.record import FAMILIES, in_order, parameters, series, words
 
@@ -34,6 +35,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """M. Okabe and K. Ito's palette for all kinds of colour vision, its yellow replaced by a grey that shows on white."""
 NARROW, WIDE = 0.75, 2.2
 """Decades of a logarithmic axis below which 1, 2, 5 give too few ticks, and above which they give too many."""
+MEMORY = "peak[what=copy]"
+"""The limit that slopes in a roofline."""
 MOST_JOINED = 4
 """Rounds of more arms than these are not joined by lines, which would hide them."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
@@ -135,12 +138,36 @@ def warmup(arms: Arms) -> Figure:
     return figure
 
 
+def roofline(arms: Arms) -> Figure | None:
+    """Return FLOP/s against FLOP a byte, a panel for each arm, under the roof that its limits make; None without any.
+
+    S. Williams, A. Waterman and D. Patterson, Communications of the ACM 52 (2009) 65-76: left of the ridge memory
+    binds, right of it arithmetic.  Bytes are counted as in the records; a cache may spare some of them.
+    """
+    peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
+    roofed = [arm for arm, found in peaks.items() if MEMORY in found and len(_arithmetic(found)) == 1]
+    if not roofed:
+        return None
+    results = by_workload(arms)
+    with mpl.rc_context(STYLE):
+        columns = min(2, len(roofed))
+        lines = math.ceil(len(roofed) / columns)
+        figure, axes = _figure(columns, lines, width=5.5 * columns + 1, height=4.2 * lines)
+        for panel, arm in zip(axes, roofed, strict=False):
+            here = {workload: sides[arm] for workload, sides in results.items() if arm in sides}
+            _roof(panel, here, peaks[arm], list(arms).index(arm))
+            panel.set_title(arm)
+        for panel in axes[len(roofed) :]:
+            panel.remove()
+    return figure
+
+
 def rounds(arms: Arms) -> Figure:
     """Return each workload's rounds in order, run after run, as multiples of the arm's median round.
 
     Two bands in a panel are two modes; a slope is a run that had not warmed up, or a node that throttles.
     """
-    results = _by_workload(arms)
+    results = by_workload(arms)
     with mpl.rc_context(STYLE):
         columns = min(3, max(1, len(results)))
         lines = math.ceil(len(results) / columns) or 1
@@ -176,8 +203,8 @@ def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> tuple[Pat
 # --- what is drawn
 
 
-def _by_workload(arms: Arms) -> dict[str, dict[str, list[Result]]]:
-    """The results of each workload, in order, by arm."""
+def by_workload(arms: Arms) -> dict[str, dict[str, list[Result]]]:
+    """Return the results of each workload, in order, by arm."""
     found: dict[str, dict[str, list[Result]]] = {}
     for arm, records in arms.items():
         for record in records:
@@ -190,7 +217,7 @@ def _estimates(arms: Arms, *, images: bool) -> dict[str, dict[str, Estimate]]:
     """The speed of each workload by arm, of those that process images or of those that do not."""
     return {
         workload: {arm: compare.estimate(results) for arm, results in sides.items()}
-        for workload, sides in _by_workload(arms).items()
+        for workload, sides in by_workload(arms).items()
         if all((result.images is not None) is images for results in sides.values() for result in results)
     }
 
@@ -330,10 +357,51 @@ def _ratio(axes: Axes, place: int, pair: Pair) -> None:
     axes.annotate(compare.ratio(pair), (1, place), (92, 0), color="#333333", fontsize=8.5, **beside)
 
 
+def _arithmetic(found: Mapping[str, float]) -> list[str]:
+    """The limits of arithmetic among the limits of an arm."""
+    return [limit for limit in found if limit.startswith("peak[what=matmul")]
+
+
+def _computed(result: Result, arithmetic: str) -> float:
+    """Floating-point operations a second of the median round."""
+    return result.needs[arithmetic] / result.median
+
+
+def _roof(axes: Axes, results: Mapping[str, Sequence[Result]], peaks: Mapping[str, float], index: int) -> None:
+    """One arm's roof and its workloads below it, forward passes hollow; large batches are named."""
+    (arithmetic,) = _arithmetic(peaks)
+    colour, marker = _look(index)
+    ridge = peaks[arithmetic] / peaks[MEMORY]
+    placed = {
+        workload: (
+            runs[0].needs[arithmetic] / runs[0].needs[MEMORY],
+            median(_computed(run, arithmetic) for run in runs),
+        )
+        for workload, runs in results.items()
+        if all({arithmetic, MEMORY} <= run.needs.keys() for run in runs)
+    }
+    at = [ridge / 10, *(intensity for intensity, _ in placed.values()), ridge * 10]
+    span = np.geomspace(min(at) / 1.5, max(at) * 1.5, 200)
+    roof = np.minimum(span * peaks[MEMORY], peaks[arithmetic]) / 1e9
+    axes.plot(span, roof, color="#444444", linewidth=1.4)
+    for workload, (intensity, speed) in placed.items():
+        hollow: dict[str, Any] = {"markerfacecolor": "white"} if workload.startswith("forward") else {}
+        axes.plot(intensity, speed / 1e9, marker, color=colour, markersize=6, **hollow)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _plain_log(axes, "x")
+    _plain_log(axes, "y")
+    axes.set_xlabel("arithmetic intensity (FLOP / byte)")
+    axes.set_ylabel("GFLOP/s")
+    note = f"{words(arithmetic).removeprefix('Limit: ')}: {peaks[arithmetic] / 1e9:,.4g} GFLOP/s\n"
+    note += f"memory: {peaks[MEMORY] / 1e9:,.4g} GB/s\nfilled: training; hollow: forward"
+    axes.annotate(note, (0.98, 0.04), xycoords="axes fraction", ha="right", va="bottom", fontsize=8.5)
+
+
 def _rounds_of(axes: Axes, results: Sequence[Result], index: int, line: str) -> None:
     """The rounds of one arm's runs, each run within its own unit of the x axis."""
     colour, marker = _look(index)
-    runs = [np.asarray(result.seconds) / (result.images or 1) for result in results]
+    runs = [np.asarray(result.seconds) / result.amount for result in results]
     middle = np.median([np.median(run) for run in runs])
     at = [place + (np.arange(run.size + 1) + 0.5) / run.size for place, run in enumerate(runs, start=1)]
     joined = [np.append(run / middle, np.nan) for run in runs]  # NaN parts the line between runs

@@ -13,13 +13,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from cifar.report import compare, figures
+from cifar.report import compare, figures, limits
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
 from cifar.report.record import by_arm, in_order, words
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -59,6 +59,11 @@ PICTURES = {
         "Throughput by device and batch size",
         "Images per second of each arm, on logarithmic axes; bars are 95 % intervals, every small dot is a run.",
     ),
+    "roofline": (
+        "roofline",
+        "How close to the roof",
+        "What each workload computes a second: left of the bend its memory traffic binds it, right of it arithmetic.",
+    ),
     "warmup": (
         "warmup",
         "Warm-up beside steady state",
@@ -83,7 +88,7 @@ COLUMNS = [
         "images_per_second",
         "warmup_seconds",
     ),
-    *("flop_per_round", "host_peak_bytes", "device_peak_bytes"),
+    *("flop_per_round", "bytes_per_round", "host_peak_bytes", "device_peak_bytes"),
 ]
 """Of results.csv."""
 
@@ -145,7 +150,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     if not records:
         message = "there are no records to report on: measure some with `cifar bench`"
         raise ValueError(message)
-    arms = by_arm(records)
+    arms = {arm: limits.sound(runs) for arm, runs in by_arm(records).items()}
     comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
     answer = _answer(arms, comparisons, refused, notes)
     view = _view(arms, comparisons, refused, notes) | {"answer": answer}
@@ -192,6 +197,8 @@ def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
         name = "ratios" if len(comparisons) == 1 else f"ratios-{place}"
         title = f"{comparison.candidate} against {comparison.baseline}"
         found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
+    if (drawn := figures.roofline(arms)) is not None:
+        found.append(Picture(*PICTURES["roofline"], drawn))
     found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
     found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
     return found
@@ -204,7 +211,7 @@ def table(arms: Arms) -> pd.DataFrame:
             *(result.workload, result.family, arm),
             *(record.device, record.campaign, record.run, record.complete),
             *(len(result.seconds), result.calls, result.images, result.median),
-            *(None if result.images is None else result.rate, result.warmup_seconds, result.flop),
+            *(result.value if result.images else None, result.warmup_seconds, result.flop, result.bytes),
             *(result.memory["host_peak_bytes"], result.memory["device_peak_bytes"]),
         )
         for arm, records in arms.items()
@@ -339,7 +346,7 @@ def _view(
         "comparisons": [_comparison(comparison) for comparison in comparisons],
         "refused": [_refusal(refusal) for refusal in refused],
         "speeds": _speed_table(arms) if len(comparisons) != 1 else None,
-        "costs": _cost_table(arms),
+        "tables": [table for table in (_feed_table(arms), _limit_table(arms), _cost_table(arms)) if table["rows"]],
         "memory": _memory_table(arms),
         "meanings": _meanings(records),
         "environment": _fact_table(arms, "environment"),
@@ -417,6 +424,66 @@ def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimat
     }
 
 
+def _feed_table(arms: Arms) -> dict[str, Any]:
+    """What each generator does to training, from its parts and as measured, on each arm."""
+    found = {arm: limits.feeds(records) for arm, records in arms.items()}
+    rows = [
+        [text.format(name), *(say(feeds[name]) if name in feeds else NONE for feeds in found.values())]
+        for name in limits.FEEDS
+        if any(name in feeds for feeds in found.values())
+        for text, say in _FEED_ROWS
+    ]
+    return {
+        "title": "What holds training back",
+        "text": "A GPU computes while the host makes the next batch, so the slower of both counts; a CPU does both in "
+        "turn.",
+        "first": "part",
+        "arms": list(arms),
+        "rows": rows,
+    }
+
+
+_FEED_ROWS: list[tuple[str, Callable[[limits.Feed], str]]] = [
+    ("{} alone", lambda feed: _images(feed.generator)),
+    ("training by itself, fed from memory", lambda feed: _images(feed.network)),
+    ("training fed by {}, predicted from both", lambda feed: _images(feed.predicted)),
+    ("training fed by {}, measured", lambda feed: _images(feed.fed)),
+    ("... the prediction is off by", lambda feed: f"{100 * feed.error:+.0f}\N{NO-BREAK SPACE}%"),
+    ("... of its time it waits for data", lambda feed: f"{100 * feed.waits:.0f}\N{NO-BREAK SPACE}%"),
+]
+"""What is said of a generator that feeds training; {} is its name."""
+
+
+def _images(seconds: float) -> str:
+    """Images/s from seconds an image."""
+    return f"{number(1 / seconds)}\N{NO-BREAK SPACE}images/s"
+
+
+def _limit_table(arms: Arms) -> dict[str, Any]:
+    """Each workload's share of the limit that binds it, on each arm."""
+    peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
+    rows = []
+    for workload, sides in figures.by_workload(arms).items():
+        bound = {arm: limits.binding(results, peaks[arm]) for arm, results in sides.items()}
+        if any(bound.values()):
+            rows.append([words(workload), *(_share(bound.get(arm)) for arm in arms)])
+    return {
+        "title": "How close to the limit",
+        "text": "Share of the limit that binds a workload: what this device did at most, measured in the same runs.",
+        "first": "workload",
+        "arms": list(arms),
+        "rows": rows,
+    }
+
+
+def _share(bound: limits.Share | None) -> str:
+    """`78 % of matrix product in float32`."""
+    if bound is None:
+        return NONE
+    limit = words(bound.limit).removeprefix("Limit: ")
+    return f"{100 * bound.share:.2g}\N{NO-BREAK SPACE}% of {limit[0].lower() + limit[1:]}"
+
+
 def _cost_table(arms: Arms) -> dict[str, Any]:
     """What the lesson's way of calling costs on each arm: how many times slower it is, run by run."""
     rows = []
@@ -427,7 +494,13 @@ def _cost_table(arms: Arms) -> dict[str, Any]:
     outside = [_outside(records) for records in arms.values()]
     if any(part is not None for part in outside):
         rows.append([OUTSIDE, *(NONE if part is None else f"{100 * part:.0f}\N{NO-BREAK SPACE}%" for part in outside)])
-    return {"arms": list(arms), "rows": rows}
+    return {
+        "title": "What the lesson's way of calling costs",
+        "text": "How many times slower the lesson's way is, with 95 % interval; each ratio is taken within a run.",
+        "first": "way",
+        "arms": list(arms),
+        "rows": rows,
+    }
 
 
 def _outside(records: Sequence[Record]) -> float | None:
@@ -544,19 +617,12 @@ def _text(value: object) -> str:
 
 def _rate(estimate: Estimate) -> str:
     """An estimate with its unit."""
-    if estimate.images is None:
-        return f"{number(1 / estimate.value)}\N{NO-BREAK SPACE}s"
-    return f"{number(estimate.value)}\N{NO-BREAK SPACE}images/s"
+    return compare.in_unit(estimate)[0]
 
 
 def _ends(estimate: Estimate) -> str:
     """The ends of an estimate's interval, in the unit of `_rate`."""
-    if estimate.interval is None:
-        return ""
-    low, high = estimate.interval
-    if estimate.images is None:
-        low, high = 1 / high, 1 / low
-    return f"{number(low)} to {number(high)}"
+    return compare.in_unit(estimate)[1]
 
 
 def _bytes(value: Any) -> str:  # noqa: ANN401 - pandas' NA among them

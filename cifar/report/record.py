@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from statistics import median
@@ -37,6 +37,10 @@ class Result:
     """Calls of the workload in one round, where the record says so; the warm-up is one call."""
     step_seconds: tuple[float, ...] = ()
     """Of each round, the seconds inside its training steps, where the record says so."""
+    bytes: int | None = None
+    """Bytes that one round reads and writes, where that is what is measured."""
+    needs: Mapping[str, int] = field(default_factory=dict)
+    """Of each limit's workload, such as `peak[what=matmul,dtype=float32]`, how much one round uses up."""
 
     @property
     def family(self) -> str:
@@ -59,14 +63,20 @@ class Result:
         return 1 - median(self.step_seconds) / self.median if self.step_seconds else None
 
     @property
-    def rate(self) -> float:
-        """What is shown: images/s of the median round; its seconds where no images are processed."""
-        return self.median if self.images is None else self.images / self.median
+    def unit(self) -> str:
+        """What is measured: images/s; where no images are processed B/s, then FLOP/s; else s."""
+        amounts = {"images/s": self.images, "B/s": self.bytes, "FLOP/s": self.flop}
+        return next((unit for unit, amount in amounts.items() if amount), "s")
+
+    @property
+    def amount(self) -> int:
+        """Images, bytes or floating-point operations of one round; its calls where their seconds are the result."""
+        return self.images or self.bytes or self.flop or self.calls or 1
 
     @property
     def value(self) -> float:
-        """The speed that is compared (larger is faster): images/s, or 1/s where no images are processed."""
-        return (self.images or 1) / self.median
+        """The speed of the median round, which is compared (larger is faster), in `unit`; 1/s for seconds."""
+        return self.amount / self.median
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +161,7 @@ def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
 # --- names of workloads
 
 
-FAMILIES = ("training", "forward", "generator", "startup")
+FAMILIES = ("training", "forward", "generator", "startup", "peak")
 """In the order in which they are shown."""
 
 WORDS = {
@@ -161,6 +171,16 @@ WORDS = {
     "startup[stage=import]": "Start-up: import",
     "startup[stage=first-forward]": "Start-up: first forward pass",
     "startup[stage=first-step]": "Start-up: first training step",
+    "peak[what=matmul,type=float32]": "Limit: matrix product in float32",
+    "peak[what=matmul,type=tf32]": "Limit: matrix product in TF32",
+    "peak[what=matmul,type=bfloat16]": "Limit: matrix product in bfloat16",
+    "peak[what=copy]": "Limit: memory, copied",
+    "peak[what=read]": "Limit: memory, read",
+    "peak[what=host-copy]": "Limit: the images copied on the host",
+    "peak[what=to-device]": "Limit: host to device",
+    "peak[what=launch]": "Limit: the smallest call",
+    "peak[what=file,cache=warm]": "Limit: the file, from the page cache",
+    "peak[what=file,cache=cold]": "Limit: the file, past the page cache",
 }
 
 
@@ -173,6 +193,8 @@ def parameters(workload: str) -> dict[str, str]:
 def words(workload: str) -> str:
     """Return a workload's name in words, `Forward, batch 250, input on the host`; the name itself if it is new."""
     params, family = parameters(workload), workload.partition("[")[0]
+    if workload in WORDS:
+        return WORDS[workload]
     match family, params:
         case "generator", {"by": by, "batch": batch, **rest} if not rest:
             return f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
@@ -180,7 +202,7 @@ def words(workload: str) -> str:
             return f"Forward, batch {batch}, input on the {place}"
         case "forward", {"batch": batch, "by": way, **rest} if not rest:
             return f"Forward, batch {batch}, by {way}"
-    return WORDS.get(workload, workload)
+    return workload
 
 
 def series(workload: str) -> str:
@@ -259,6 +281,7 @@ def _result(entry: Mapping[str, Any]) -> Result:
     """One checked entry of `benchmarks` as a Result."""
     extra = entry["extra_info"]
     same = {key: extra[key] for key in ("images", "warmup_seconds", "flop", "memory", "work")}
+    same |= {"bytes": extra.get("bytes"), "needs": extra.get("needs", {})}
     workload = entry["name"].removeprefix("test_")
     seconds = tuple(map(float, entry["stats"]["data"]))
     checks, calls = tuple(extra["checks"]), extra.get("calls")

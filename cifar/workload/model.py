@@ -11,6 +11,8 @@ import numpy as np
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10
 
+_FLOAT32 = 4
+
 
 def build(seed: int = 0) -> keras.Sequential:
     """The lesson's network, uncompiled: images float32 (n, 32, 32, 3) in [0, 1] to probabilities float32 (n, 10).
@@ -73,6 +75,34 @@ def training_flop(model: keras.Model) -> int:
     """
     costs = [cost for cost in map(_layer_flop, model.layers) if cost]
     return 3 * sum(costs) - costs[0]
+
+
+def forward_bytes(model: keras.Model, batch: int) -> int:
+    """Bytes that a forward pass of `batch` images reads and writes where each layer with weights is one kernel.
+
+    Each reads its input and its weights once and writes its output once, in float32.  What is fused further, or
+    stays in a cache, moves less.
+    """
+    values, weights = _traffic(model)
+    return _FLOAT32 * (values * batch + weights)
+
+
+def training_bytes(model: keras.Model, batch: int) -> int:
+    """Bytes that a training step on `batch` images reads and writes, counted as by `forward_bytes`.
+
+    For each layer three kernels read or write values of the size of its input and output (output; gradient of
+    the weights; gradient of the input) and one of the weights' size; then Adam reads the gradients and reads and
+    writes the weights and both of its moments.
+    """
+    values, weights = _traffic(model)
+    return _FLOAT32 * (3 * values * batch + (3 + 7) * weights)
+
+
+def _traffic(model: keras.Model) -> tuple[int, int]:
+    """Values in the inputs and outputs of all layers with kernels for one image, and the number of weights."""
+    layers = [layer for layer in model.layers if _layer_flop(layer)]
+    values = sum(int(np.prod(shape[1:])) for layer in layers for shape in (layer.input.shape, layer.output.shape))
+    return values, model.count_params()
 
 
 def _layer_flop(layer: keras.Layer) -> int:

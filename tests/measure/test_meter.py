@@ -50,13 +50,14 @@ def test_round_ends_with_the_device(benchmark):
 
 
 def test_short_calls_are_repeated_and_counted(benchmark):
-    """A round lasts long enough for the clock, and its images and FLOP are those of all its calls."""
+    """A round lasts long enough for the clock, and its images, FLOP and needs are those of all its calls."""
     meter.Meter(benchmark, Clockwork(), EFFORT)(
-        lambda: time.sleep(0.001), images=3, flop=7, check=lambda _: ["nothing to check"]
+        lambda: time.sleep(0.001), images=3, flop=7, needs={"peak": 5}, check=lambda _: ["nothing to check"]
     )
     calls = benchmark.extra_info["images"] // 3
     assert 5 <= calls <= 20
-    assert benchmark.extra_info["flop"] == 7 * 3 * calls
+    assert benchmark.extra_info["flop"] == 7 * calls
+    assert benchmark.extra_info["needs"] == {"peak": 5 * calls}
     assert len(benchmark.stats.stats.data) == EFFORT.rounds
 
 

@@ -314,7 +314,7 @@ def test_unequal_work_is_left_out(write: Write, tmp_path: Path) -> None:
 def test_images_against_seconds_is_left_out() -> None:
     """A workload that is a rate in one arm and a time in the other has no ratio."""
     found = compare.compare(made("cpu", [[1.0]]), made("gpu", [[1.0]], images=None))
-    assert found.left_out == (LeftOut("w", "cpu and gpu", "not the same quantity: images/s against seconds"),)
+    assert found.left_out == (LeftOut("w", "cpu and gpu", "not the same quantity: images/s against s"),)
 
 
 def test_rounds_may_hold_different_numbers_of_images() -> None:
@@ -338,7 +338,7 @@ def test_nothing_is_dropped_in_silence(write: Write, tmp_path: Path) -> None:
     assert found.pairs[0].candidate.runs == 2
     assert set(found.left_out) == {
         LeftOut("training[feed=memory]", "cpu", "run 2 has no number for it and gives no reason"),
-        LeftOut("training[feed=memory]", "gpu", "run 1 failed: out of memory"),
+        LeftOut("training[feed=memory]", "gpu", "run 1: out of memory"),
         LeftOut("", "gpu", "run 2 was cut short; the 1 workloads it had finished are used"),
         LeftOut("training[feed=memory]", "gpu", "only cpu has a number for it"),
     }
@@ -430,6 +430,24 @@ def test_rows_are_text_for_a_table(slower: compare.Comparison) -> None:
 
 def test_seconds_have_their_interval_in_order() -> None:
     """The interval of a time has its low end first, as that of a speed."""
-    assert compare.speed(compare.Estimate(0.5, compare.Interval(0.4, 0.625), (0.4, 0.625), None)).endswith(
+    assert compare.speed(compare.Estimate(0.5, compare.Interval(0.4, 0.625), (0.4, 0.625), "s")).endswith(
         "(1.600 to 2.500)"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (1751.4, "images/s", "1,751 images/s"),
+        (2.13e11, "FLOP/s", "213.0 GFLOP/s"),
+        (3.9e14, "FLOP/s", "390.0 TFLOP/s"),
+        (5e6, "B/s", "5.000 MB/s"),
+        (12.0, "B/s", "12.00 B/s"),
+        (0.5, "s", "2.000 s"),
+        (1 / 0.000143, "s", "143.0 \N{MICRO SIGN}s"),
+    ],
+)
+def test_speeds_have_the_prefix_that_reads_best(value: float, unit: str, expected: str) -> None:
+    """Bytes and operations a second have a prefix, images and longer times none, short times are microseconds."""
+    found = compare.speed(compare.Estimate(value, None, (value,), unit))
+    assert found.replace("\N{NO-BREAK SPACE}", " ") == expected

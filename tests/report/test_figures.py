@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,14 @@ FEW = {
     "training[feed=memory]": (5000, 2.8),
     "startup[stage=import]": (None, 3.0),
     "new": (10, 1.0),
+}
+
+
+ROOFED = {
+    "training[feed=memory]": (5000, 2.8),
+    "forward[batch=32,input=host]": (32, 0.02),
+    "peak[what=matmul,type=float32]": (None, 0.5),
+    "peak[what=copy]": (None, 0.1),
 }
 
 
@@ -163,3 +172,28 @@ def test_files_are_the_same_each_time(one: Arms, tmp_path: Path) -> None:
     assert first[0].startswith(b"\x89PNG")
     assert b"<svg" in first[1]
     assert b"dc:date" not in first[1]
+
+
+def test_roofline_stands_on_the_limits_of_each_arm(write: Write, tmp_path: Path) -> None:
+    """Each arm that measured its limits has a panel with their figures; an arm that did not has none."""
+    limits = {"peak[what=matmul,type=float32]": 10**9, "peak[what=copy]": 10**8}
+    for arm in ("cpu", "gpu", "gpu:1"):
+        path = write(tmp_path, arm, workloads=ROOFED, noise=0, shift=0)
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        for benchmark in entry["benchmarks"][:2]:
+            benchmark["extra_info"]["needs"] = limits
+        entry["benchmarks"][2]["extra_info"]["flop"] = 10**11
+        entry["benchmarks"][3]["extra_info"]["bytes"] = 10**9
+        path.write_text(json.dumps(entry), encoding="utf-8")
+    write(tmp_path, "gpu:2", workloads=ROOFED)
+    figure = figures.roofline(by_arm(load(tmp_path)))
+    assert figure is not None
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["cpu", "gpu", "gpu:1"]
+    assert "matrix product in float32: 200 GFLOP/s\nmemory: 10 GB/s" in texts(figure)
+    (roof,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2]
+    assert max(roof.get_ydata()) == pytest.approx(200)
+
+
+def test_roofline_needs_limits(one: Arms) -> None:
+    """Without measured limits there is no roof to draw."""
+    assert figures.roofline(one) is None

@@ -158,7 +158,7 @@ def test_nothing_measured_is_said(report: Any) -> None:
         {"cpu": {"workloads": {}, "failures": [{"workload": "training[feed=memory]", "reason": "out of\nmemory"}]}}
     )
     assert found.answer == "Nothing was measured on cpu (AMD EPYC, 2 cores): see what was left out."
-    assert "Training, fed from memory cpu run 1 failed: out of memory" in text(found)
+    assert "Training, fed from memory cpu every run: out of memory" in text(found)
     assert len(pd.read_csv(found.csv)) == 0
 
 
@@ -320,6 +320,35 @@ def test_cost_of_single_runs_has_no_interval(report: Any) -> None:
     said = report({"cpu": {}, "gpu": {"workloads": {"new": (1, 1.0)}}}, runs=(1,)).markdown.read_text(encoding="utf-8")
     row = next(line for line in said.splitlines() if "training fed from memory" in line)
     assert re.search(r"times \(one run\) \| . \|$", row)
+
+
+def test_what_holds_training_back_is_told(report: Any) -> None:
+    """The prediction from both parts stands beside what was measured, and so does the time spent waiting."""
+    parts = {
+        "generator[by=ours,batch=250]": (1000, 0.25),
+        "training[feed=memory]": (1000, 0.75),
+        "training[feed=generator]": (1000, 0.8),
+    }
+    exact = {"workloads": parts, "noise": 0.0, "shift": 0.0}
+    said = report({"cpu": exact, "gpu": exact, "gpu:1": {}}, runs=(1,)).markdown.read_text(encoding="utf-8")
+    rows = [line.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-") for line in said.splitlines()]
+    assert "| training fed by our generator, predicted from both | 1,000 images/s | 1,333 images/s | - |" in rows
+    assert "| training fed by our generator, measured | 1,250 images/s | 1,250 images/s | - |" in rows
+    assert "| ... the prediction is off by | -20 % | +7 % | - |" in rows
+    assert "| ... of its time it waits for data | 6 % | 6 % | - |" in rows
+    assert "the lesson's generator" not in said
+
+
+def test_share_of_the_limit_is_told(report: Any) -> None:
+    """A workload that says what it needs has its share of what binds it, in words, and a place under the roof."""
+    arithmetic, memory = "peak[what=matmul,type=float32]", "peak[what=copy]"
+    all_three = {"forward[batch=1,input=host]": (1, 1.0), arithmetic: (None, 1.0), memory: (None, 1.0)}
+    exact = {"workloads": all_three, "noise": 0.0, "shift": 0.0}
+    extra = {"needs": {arithmetic: 12_000_000, memory: 24_000_000}, "bytes": 48_000_000, "flop": None}
+    found = report({"cpu": exact | {"extra": extra}, "gpu": exact}, runs=(1,))
+    said = found.markdown.read_text(encoding="utf-8")
+    assert "figures/roofline.png" in said
+    assert "| Forward, batch 1, input on the host | 50\N{NO-BREAK SPACE}% of memory, copied | \N{EN DASH} |" in said
 
 
 def test_environment_of_runs_is_summed_up(report: Any, write: Write, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import h5py
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar.workload import dataset
-from cifar.workload.generator import DataGenerator, LessonGenerator
+from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +116,54 @@ def test_dropped_batches_are_used_again(small):
     assert len(places) <= 2
 
 
+def test_uint8_is_the_file_as_it_is(small, arrays):
+    """With dtype uint8 images and labels are the file's own, in the same order as scaled ones."""
+    generator = DataGenerator(small, batch_size=300, dtype="uint8")
+    images, labels = delivered(generator)
+    assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
+    assert generator.digest() == DataGenerator(small).digest()
+    np.testing.assert_array_equal(images, arrays["x_train"][generator.order])
+    np.testing.assert_array_equal(labels, arrays["y_train"][generator.order, 0])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [None, 0, 1, 4])
+def test_ahead_delivers_the_same_batches_in_order(small, threads, count):
+    """However many threads make them, batches come in order, and are those of the generator."""
+    generator = DataGenerator(small, batch_size=100)
+    expected = [generator[index] for index in range(len(generator) if count is None else count)]
+    found = list(ahead(generator, count, threads))
+    assert len(found) == len(expected)
+    for (images, labels), (same_images, same_labels) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(labels, same_labels)
+
+
+def test_ahead_lives_on_a_few_buffers(small):
+    """A loop over batches made ahead uses the same few buffers epoch after epoch."""
+    generator = DataGenerator(small, batch_size=50)
+    places = set()
+    for _ in range(5):
+        for images, _ in ahead(generator):
+            places.add(images.__array_interface__["data"][0])
+    assert len(places) <= 2 * 3 * 5, "two threads, each with three portions of five batches"
+
+
+def test_ahead_ends_its_threads(small):
+    """A loop that is left early, or whose batch fails, leaves no thread behind, and the failure is the caller's."""
+    before = threading.active_count()
+    for _ in ahead(DataGenerator(small, batch_size=10), threads=3):
+        break
+    assert threading.active_count() == before
+    with pytest.raises(IndexError, match="batch 5 of 5"):
+        list(ahead(DataGenerator(small), count=7))
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"dtype": "float64"}, "dtype must be"),
         ({"split": "test"}, "split must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"batch_size": -5}, "at least 1"),

@@ -1,0 +1,142 @@
+"""Limits: an arm's records go in; each workload's share of what binds it comes out, and what is too good to be true."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cifar.report.record import Record, Result
+
+MOST = 1.05
+"""A larger share of a limit is no result but a broken measurement."""
+CACHED = frozenset({"peak[what=copy]"})
+"""Limits that a workload may beat, for a cache can spare it part of the traffic that was counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How close to its limit a result comes: `limit` is the workload that measured the limit that binds it."""
+
+    limit: str
+    share: float
+
+
+def peaks(records: Sequence[Record]) -> dict[str, float]:
+    """Return the speed of each workload that another one names as its limit, in its unit: the best of all rounds.
+
+    The best, for what disturbs a measurement makes it slower, and a limit is what was possible.
+    """
+    results = [result for record in records for result in record.results]
+    named = {limit for result in results for limit in result.needs}
+    found: dict[str, float] = {}
+    for result in results:
+        if result.workload in named:
+            found[result.workload] = max(found.get(result.workload, 0.0), result.amount / min(result.seconds))
+    return found
+
+
+def shares(result: Result, found: Mapping[str, float]) -> dict[str, float]:
+    """Return the share of each limit in `found` that the median round reaches, the largest first.
+
+    A round that needs n of what the limit gives p of a second cannot take less than n / p seconds; that over the
+    seconds it took is the share.
+    """
+    known = {limit: needed / found[limit] / result.median for limit, needed in result.needs.items() if limit in found}
+    return dict(sorted(known.items(), key=lambda item: -item[1]))
+
+
+def binding(results: Sequence[Result], found: Mapping[str, float]) -> Share | None:
+    """Return the limit that binds one workload, from its results of all runs (the median run counts); None for none."""
+    reached = [shares(result, found) for result in results]
+    reached = sorted((one for one in reached if one), key=lambda one: next(iter(one.values())))
+    if not reached:
+        return None
+    return Share(*next(iter(reached[len(reached) // 2].items())))
+
+
+def sound(records: Sequence[Record]) -> list[Record]:
+    """Return an arm's records, in which results above 105 % of a limit have become failures that say so."""
+    found = peaks(records)
+    return [_sound(record, found) for record in records]
+
+
+def _sound(record: Record, found: Mapping[str, float]) -> Record:
+    """One record without its results that cannot be true."""
+    wrong = {result.workload: reason for result in record.results if (reason := _too_good(result, found))}
+    if not wrong:
+        return record
+    failures = [{"workload": workload, "reason": reason} for workload, reason in wrong.items()]
+    kept = tuple(result for result in record.results if result.workload not in wrong)
+    return dataclasses.replace(record, results=kept, failures=(*record.failures, *failures))
+
+
+def _too_good(result: Result, found: Mapping[str, float]) -> str:
+    """Why a result cannot be true, empty if it can."""
+    reached = {limit: share for limit, share in shares(result, found).items() if limit not in CACHED}
+    limit, share = next(iter(reached.items()), ("", 0.0))
+    if share <= MOST:
+        return ""
+    return f"{100 * share:.0f} % of {limit}, the limit measured beside it: one of the two measurements is broken"
+
+
+# --- what a fed network waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Seconds an image of a generator alone, of the network alone, and of the network fed by the generator."""
+
+    generator: float
+    network: float
+    fed: float
+    overlaps: bool
+    """Whether the network computes on a device of its own, so that the generator can work meanwhile."""
+
+    @property
+    def predicted(self) -> float:
+        """Seconds an image of the network fed by the generator, from the two parts alone."""
+        return max(self.generator, self.network) if self.overlaps else self.generator + self.network
+
+    @property
+    def error(self) -> float:
+        """How far the predicted speed is above the measured one, as a part of it."""
+        return self.fed / self.predicted - 1
+
+    @property
+    def waits(self) -> float:
+        """Part of the time in which the fed network does not compute, for it waits for data; 0 at the least."""
+        return max(0.0, 1 - self.network / self.fed)
+
+
+FEEDS = {
+    "our generator": ("generator[by=ours,batch=250]", "training[feed=generator]"),
+    "the lesson's generator": ("generator[by=lesson,batch=250]", "training[by=lesson]"),
+}
+"""The generator alone and the training that it feeds; the lesson's training is taken within its steps."""
+ALONE = "training[feed=memory]"
+
+
+def feeds(records: Sequence[Record]) -> dict[str, Feed]:
+    """Return what each generator does to training on one arm, medians over its runs; without those not measured."""
+    found = {}
+    for name, (generator, training) in FEEDS.items():
+        made, alone, fed = (_seconds_an_image(records, workload) for workload in (generator, ALONE, training))
+        if made and alone and fed:
+            found[name] = Feed(made, alone, fed, overlaps=records[0].device != "cpu")
+    return found
+
+
+def _seconds_an_image(records: Sequence[Record], workload: str) -> float:
+    """Median over the runs, within the training steps where the record tells them apart; 0 where there is no result."""
+    results = [result for record in records for result in record.results if result.workload == workload]
+    each = [
+        (median(result.step_seconds) if result.step_seconds else result.median) / result.images
+        for result in results
+        if result.images
+    ]
+    return median(each) if each else 0.0

@@ -1,0 +1,110 @@
+"""Limits: shares of what binds, results too good to be true, and what a fed network waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cifar.report import compare, limits
+from cifar.report.record import Record, Result
+
+MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
+
+
+def result(workload, seconds, images=None, **facts):
+    """One run's result of a workload."""
+    facts = {"flop": None} | facts
+    return Result(workload, images, tuple(seconds), None, memory=MEMORY, work={}, checks=("ok",), **facts)
+
+
+def run(*results, device="cpu", number=1):
+    """One run that has these results."""
+    facts = {"campaign": "c", "complete": True, "started": "", "fingerprint": {}, "environment": {}, "failures": ()}
+    return Record(Path(f"{number}.json"), device, device, number, results=results, **facts)
+
+
+def peak(seconds, flop=1000):
+    """A run's measurement of the limit of arithmetic."""
+    return result("peak[what=matmul,type=float32]", seconds, flop=flop)
+
+
+def work(seconds, flop, **other):
+    """A workload that needs so much arithmetic."""
+    return result("forward[batch=1]", seconds, 1, flop=flop, needs={"peak[what=matmul,type=float32]": flop} | other)
+
+
+def test_limit_is_the_best_round_of_all_runs():
+    """What slows a measurement down does not lower a limit; what nobody names is none."""
+    runs = [run(peak([2.0, 1.0]), work([1.0], 500)), run(peak([4.0, 0.5]), work([1.0], 500))]
+    assert limits.peaks(runs) == {"peak[what=matmul,type=float32]": 2000.0}
+    assert limits.peaks([run(peak([1.0]))]) == {}
+
+
+def test_share_is_that_of_the_median_round_and_the_largest_binds():
+    """A round of 2 s that needs 500 of 1,000 a second has a share of 25 %, and of the copy's 200 of 400, too, 25 %."""
+    copied = result("peak[what=copy]", [1.0], bytes=400)
+    runs = [run(peak([1.0]), copied, work([2.0, 2.0, 9.0], 500, **{"peak[what=copy]": 400}))]
+    found = limits.peaks(runs)
+    assert limits.shares(runs[0].results[2], found) == {
+        "peak[what=copy]": 0.5,
+        "peak[what=matmul,type=float32]": 0.25,
+    }
+    assert limits.binding([runs[0].results[2]], found) == limits.Share("peak[what=copy]", 0.5)
+    assert limits.binding([runs[0].results[0]], found) is None
+
+
+def test_too_good_a_result_is_refused_with_the_reason():
+    """More than 105 % of a measured limit is no number, in no comparison, and stands under what was left out."""
+    runs = [run(peak([1.0]), work([1.0], 1060), number=number) for number in (1, 2)]
+    sound = limits.sound(runs)
+    assert [len(one.results) for one in sound] == [1, 1]
+    assert sound[0].failures[0]["workload"] == "forward[batch=1]"
+    assert sound[0].failures[0]["reason"].startswith("106 % of peak[what=matmul,type=float32], the limit measured")
+    found = compare.compare(runs, [run(peak([1.0]), work([1.0], 900), device="gpu")])
+    assert [pair.workload for pair in found.pairs] == ["peak[what=matmul,type=float32]"]
+    assert any("106 %" in left.reason for left in found.left_out)
+
+
+@pytest.mark.parametrize(
+    ("flop", "copied"), [pytest.param(1040, 1, id="within 5 %"), pytest.param(1, 10_000, id="caches may beat a copy")]
+)
+def test_what_may_be_true_stays(flop, copied):
+    """Noise of 5 % is allowed, and memory traffic that a cache saved is no broken measurement."""
+    runs = [
+        run(peak([1.0]), result("peak[what=copy]", [1.0], bytes=100), work([1.0], flop, **{"peak[what=copy]": copied}))
+    ]
+    assert limits.sound(runs) == runs
+
+
+def fed(device, generator, network, both, steps=()):
+    """A run whose generator, network and training with both take so many seconds an image."""
+    return run(
+        result("generator[by=lesson,batch=250]", [10 * generator], 10),
+        result("training[feed=memory]", [10 * network], 10),
+        result("training[by=lesson]", [10 * both], 10, step_seconds=steps),
+        device=device,
+    )
+
+
+def test_feeds_on_the_cpu_add_up():
+    """One device that makes the data and computes needs the sum; it waits while it does not compute."""
+    (feed,) = limits.feeds([fed("cpu", 1.0, 3.0, 5.0)]).values()
+    assert (feed.predicted, feed.error, feed.waits) == (4.0, pytest.approx(0.25), pytest.approx(0.4))
+
+
+def test_feeds_on_a_gpu_overlap():
+    """A device of its own computes while the host makes data: the slower of both counts."""
+    (feed,) = limits.feeds([fed("gpu", 3.0, 1.0, 3.0)]).values()
+    assert (feed.predicted, feed.error, feed.waits) == (3.0, 0.0, pytest.approx(2 / 3))
+
+
+def test_feeds_count_what_lies_within_the_steps():
+    """Where a record tells the steps from the rest of an epoch, the rest is not the generator's fault."""
+    (feed,) = limits.feeds([fed("cpu", 1.0, 3.0, 50.0, steps=(40.0,))]).values()
+    assert (feed.fed, feed.error) == (4.0, 0.0)
+
+
+def test_feeds_need_all_three_parts():
+    """Without the network alone nothing can be said."""
+    assert limits.feeds([run(result("training[by=lesson]", [1.0], 1))]) == {}
