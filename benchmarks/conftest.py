@@ -37,13 +37,16 @@ def pytest_sessionstart(session):
 
 
 def pytest_configure(config):
-    """Name our marker."""
+    """Name our markers."""
     config.addinivalue_line("markers", "long: the quick effort leaves it out, and says so")
+    config.addinivalue_line("markers", "ladder: measured only where --only (-k) asks for the ladder")
 
 
 def pytest_collection_modifyitems(config, items):
     """Startup first: it must find the process as fresh as a user's.  The quick effort leaves out what is long."""
     items.sort(key=lambda item: item.path.name != "test_startup.py")
+    if "ladder" not in config.option.keyword:
+        items[:] = [item for item in items if not item.get_closest_marker("ladder")]
     if config.getoption("--effort") == "quick":
         for item in items:
             if item.get_closest_marker("long"):

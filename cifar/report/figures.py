@@ -16,17 +16,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from cifar.report import compare, limits
+from cifar.report import compare, ladder, limits
 from cifar.report.compare import Verdict
 from cifar.report.record import FAMILIES, in_order, parameters, series, words
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
 
     from cifar.report.compare import Comparison, Estimate, Pair
+    from cifar.report.ladder import Rung
     from cifar.report.record import Record, Result
 
     Arms = Mapping[str, Sequence[Record]]
@@ -73,7 +74,7 @@ def throughput(arms: Arms) -> Figure:
     Both axes are logarithmic, so that a ratio is the same distance everywhere; bars are 95 % intervals.
     """
     speeds = _estimates(arms, images=True)
-    groups = _panels(speeds)
+    groups = _panels([workload for workload in speeds if not workload.startswith("ladder_")])
     with mpl.rc_context(STYLE):
         columns = min(2, max(1, len(groups)))
         lines = math.ceil(len(groups) / columns) or 1
@@ -134,6 +135,31 @@ def warmup(arms: Arms) -> Figure:
         _plain_log(axes, "x", suffix=" s")
         axes.set_xlabel("seconds of one call, median over runs   (hollow: first, filled: steady)")
         axes.set_title("Warm-up beside steady state")
+        _legend(figure, list(arms))
+    return figure
+
+
+def ladders(arms: Arms) -> Figure | None:
+    """Return a panel for each ladder, the lesson's way on top: every rung's images/s with its 95 % interval.
+
+    None where no arm climbed any.
+    """
+    climbed = {name: {arm: ladder.climb(records, name) for arm, records in arms.items()} for name in ladder.RUNGS}
+    climbed = {name: sides for name, sides in climbed.items() if any(sides.values())}
+    if not climbed:
+        return None
+    titles = {name: _titles(name, sides) for name, sides in climbed.items()}
+    heights = [len(titles[name]) + 1.6 for name in climbed]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 0.34 * sum(heights) + 0.5), dpi=150, layout="constrained", facecolor="white")
+        panels = figure.subplots(len(climbed), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
+        for panel, (name, sides) in zip(panels.flat, climbed.items(), strict=True):
+            panel.set_title(name.capitalize())
+            for index, rungs in enumerate(sides.values()):
+                _rungs(panel, rungs, titles[name], index, len(sides))
+            _log_speeds(panel, "x")
+            panel.set_yticks(range(len(titles[name])), titles[name])
+            panel.set_ylim(len(titles[name]) - 0.4, -0.6)
         _legend(figure, list(arms))
     return figure
 
@@ -234,10 +260,10 @@ def _calls(records: Sequence[Record]) -> dict[str, tuple[float, float]]:
     return {workload: tuple(np.median(pairs, axis=0).tolist()) for workload, pairs in found.items()}
 
 
-def _panels(speeds: Mapping[str, object]) -> dict[str, list[str]]:
+def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
     """The workloads of each panel of `throughput`: a family, and forward by where its input lies."""
     panels: dict[str, list[str]] = {}
-    for workload in speeds:
+    for workload in workloads:
         family, place = workload.partition("[")[0], parameters(workload).get("input")
         if family == "forward":
             title = f"Forward, input on the {place or 'host'}"
@@ -297,10 +323,8 @@ def _by_batch(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workload
             _points(axes, at, estimates, index, slot=unit / max(2, len(arms)), arms=len(arms), hollow=order > 0)
     axes.set_xticks([math.log2(batch) for batch in batches], [f"{batch:,}" for batch in batches])
     axes.set_xlim(math.log2(batches[0]) - 0.9, math.log2(batches[-1]) + 0.9)
-    axes.set_yscale("log")
     axes.set_xlabel("batch size (images), logarithmic")
-    axes.set_ylabel("images/s")
-    _plain_log(axes, "y")
+    _log_speeds(axes, "y")
     if len(lines) > 1:
         filled, *hollow = [dict.fromkeys(parameters(line).values()) for line in lines]
         note = f"filled: {', '.join(filled)};  hollow: {', '.join(name for names in hollow for name in names)}"
@@ -317,9 +341,16 @@ def _by_name(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads
     names = [textwrap.fill(words(workload).partition(", ")[2] or words(workload), 14) for workload in workloads]
     axes.set_xticks(range(len(workloads)), names)
     axes.set_xlim(-0.6, len(workloads) - 0.4)
-    axes.set_yscale("log")
-    axes.set_ylabel("images/s")
-    _plain_log(axes, "y")
+    _log_speeds(axes, "y")
+
+
+def _log_speeds(axes: Axes, which: Literal["x", "y"]) -> None:
+    """An axis for speeds: logarithmic, with room around a single one."""
+    low, high = axes.dataLim.intervaly if which == "y" else axes.dataLim.intervalx
+    if math.isclose(low, high):
+        axes.set(**{f"{which}lim": (low / 2, high * 2)})
+    axes.set(**{f"{which}scale": "log", f"{which}label": "images/s"})
+    _plain_log(axes, which)
 
 
 def _points(  # noqa: PLR0913 - what, where and how, nothing that could be one
@@ -355,6 +386,28 @@ def _ratio(axes: Axes, place: int, pair: Pair) -> None:
     beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     axes.annotate(pair.verdict.value, (1, place), (8, 0), color=colour, fontsize=8.5, weight="bold", **beside)
     axes.annotate(compare.ratio(pair), (1, place), (92, 0), color="#333333", fontsize=8.5, **beside)
+
+
+def _titles(name: str, sides: Mapping[str, Sequence[Rung]]) -> list[str]:
+    """The titles of the rungs that any arm measured, in the ladder's order."""
+    measured = {rung.title for rungs in sides.values() for rung in rungs}
+    return [title for title, _ in ladder.RUNGS[name].values() if title in measured]
+
+
+def _rungs(axes: Axes, rungs: Sequence[Rung], titles: Sequence[str], index: int, arms: int) -> None:
+    """One arm's way up a ladder; beside the axes how many times the rung before, where there is one arm."""
+    colour, marker = _look(index)
+    places = [titles.index(rung.title) - _offset(index, arms, width=0.3) for rung in rungs]
+    axes.plot([rung.speed.value for rung in rungs], places, "-", color=colour, linewidth=1, alpha=0.4)
+    for place, rung in zip(places, rungs, strict=True):
+        low, high = rung.speed.interval or (rung.speed.value, rung.speed.value)
+        hollow: dict[str, Any] = {"markerfacecolor": "white"} if rung.pays is False else {}
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.8)
+        axes.plot(rung.speed.value, place, marker, color=colour, markersize=6, **hollow)
+        if arms == 1 and rung.to_before:
+            beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            times = f"{compare.number(rung.to_before.value, 3)} times"
+            axes.annotate(times, (1, place), (6, 0), va="center", fontsize=8.5, color="#333333", **beside)
 
 
 def _arithmetic(found: Mapping[str, float]) -> list[str]:

@@ -37,6 +37,8 @@ class Result:
     """Calls of the workload in one round, where the record says so; the warm-up is one call."""
     step_seconds: tuple[float, ...] = ()
     """Of each round, the seconds inside its training steps, where the record says so."""
+    accuracy: float | None = None
+    """On the validation set after an epoch, where the workload trained one."""
     bytes: int | None = None
     """Bytes that one round reads and writes, where that is what is measured."""
     needs: Mapping[str, int] = field(default_factory=dict)
@@ -195,6 +197,8 @@ def words(workload: str) -> str:
     params, family = parameters(workload), workload.partition("[")[0]
     if workload in WORDS:
         return WORDS[workload]
+    if family.startswith("ladder_"):
+        return f"Ladder, {family.removeprefix('ladder_')}: {params.get('rung', workload)}"
     match family, params:
         case "generator", {"by": by, "batch": batch, **rest} if not rest:
             return f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
@@ -281,7 +285,7 @@ def _result(entry: Mapping[str, Any]) -> Result:
     """One checked entry of `benchmarks` as a Result."""
     extra = entry["extra_info"]
     same = {key: extra[key] for key in ("images", "warmup_seconds", "flop", "memory", "work")}
-    same |= {"bytes": extra.get("bytes"), "needs": extra.get("needs", {})}
+    same |= {"bytes": extra.get("bytes"), "needs": extra.get("needs", {}), "accuracy": extra.get("accuracy")}
     workload = entry["name"].removeprefix("test_")
     seconds = tuple(map(float, entry["stats"]["data"]))
     checks, calls = tuple(extra["checks"]), extra.get("calls")

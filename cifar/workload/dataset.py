@@ -29,6 +29,7 @@ CLASS_NAMES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "f
 SCHEMA: Final = 1
 ARRAYS: Final = ("x_train", "y_train", "x_valid", "y_valid")
 REMEDY: Final = "delete it and make it anew with 'cifar prepare'"
+_ALIGNED: Final = 250  # images in a chunk: the lesson's batch
 _ROWS: Final = 2_000  # read at a time: 6 MB of images
 
 
@@ -139,10 +140,21 @@ def lesson_layout(path: str | os.PathLike[str], *, progress: Progress = silent) 
     folder where that folder cannot be written; made only if it is not there with the right digest.
     Raises what `describe` raises for `path`, ValueError for a foreign file in the way, OSError as `prepare`.
     """
+    return _laid_out(path, "lesson", {"compression": "gzip", "chunks": True}, progress)
+
+
+def aligned_layout(path: str | os.PathLike[str], *, gzip: bool, progress: Progress = silent) -> Path:
+    """Return a file as `lesson_layout` does, but in chunks of 250 whole images, compressed by gzip or not at all."""
+    name, compression = ("aligned-gzip", "gzip") if gzip else ("aligned", None)
+    return _laid_out(path, name, {"compression": compression, "chunks": _ALIGNED}, progress)
+
+
+def _laid_out(path: str | os.PathLike[str], layout: str, how: Mapping[str, Any], progress: Progress) -> Path:
+    """The file `<stem>.<layout>.h5`, whose datasets are created with the options `how`."""
     path = Path(path)
     digest = describe(path).digest
     folder = path.parent if os.access(path.parent, os.W_OK) else cache_folder()
-    target = folder / f"{path.stem}.lesson.h5"
+    target = folder / f"{path.stem}.{layout}.h5"
     if target.exists():
         try:
             if describe(target).digest == digest:
@@ -153,18 +165,21 @@ def lesson_layout(path: str | os.PathLike[str], *, progress: Progress = silent) 
     with _opened(path) as file, newfile.replacing(target, format_of="1.0") as new:
         new.attrs.update(file.attrs)
         for name in ARRAYS:
-            _compress(path, file[name], target, new, progress)
+            _lay_out(path, file[name], target, new, how, progress)
     return target
 
 
-def _compress(path: Path, dataset: h5py.Dataset, target: Path, new: h5py.File, progress: Progress) -> None:
-    """Write the dataset to the new file as the lesson does it, some whole chunks at a time."""
+def _lay_out(  # noqa: PLR0913, PLR0917 two files with their names, and how
+    path: Path, dataset: h5py.Dataset, target: Path, new: h5py.File, how: Mapping[str, Any], progress: Progress
+) -> None:
+    """Write the dataset to the new file as `how` says, some whole chunks at a time."""
     name = dataset.name.lstrip("/")
-    made = new.create_dataset(name, dataset.shape, "u1", compression="gzip", chunks=True)
+    chunks = how["chunks"] if how["chunks"] is True else (min(how["chunks"], len(dataset)), *dataset.shape[1:])
+    made = new.create_dataset(name, dataset.shape, "u1", compression=how["compression"], chunks=chunks)
     made.attrs.update(dataset.attrs)
     digest = hashlib.sha256()
     done = 0
-    for rows in _blocks(path, dataset, progress, "compress", made.chunks[0]):
+    for rows in _blocks(path, dataset, progress, "lay out", made.chunks[0]):
         digest.update(rows.data)
         with newfile.explaining(target):
             made[done : done + len(rows)] = rows

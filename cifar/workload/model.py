@@ -14,22 +14,23 @@ CLASSES = 10
 _FLOAT32 = 4
 
 
-def build(seed: int = 0) -> keras.Sequential:
+def build(seed: int = 0, precision: str = "float32") -> keras.Sequential:
     """The lesson's network, uncompiled: images float32 (n, 32, 32, 3) in [0, 1] to probabilities float32 (n, 10).
 
-    Weights and dropout masks are fixed by `seed`.  The kernels are drawn by NumPy from the distribution of
-    Keras's default (Glorot and Bengio 2010, eq. 16), so they are bit-equal on every device and backend;
-    biases start at zero.
+    `precision` is a Keras dtype policy, such as `mixed_bfloat16`, of all layers but the last, whose probabilities
+    are float32 always.  Weights and dropout masks are fixed by `seed`.  The kernels are drawn by NumPy from the
+    distribution of Keras's default (Glorot and Bengio 2010, eq. 16), so they are bit-equal on every device and
+    backend; biases start at zero.
     """
     layers: list[keras.Layer] = [keras.Input(IMAGE_SHAPE)]
     for filters in (32, 64, 128, 256):
-        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
-        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same"))
-    layers.append(keras.layers.Flatten())
+        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=precision))
+        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same", dtype=precision))
+    layers.append(keras.layers.Flatten(dtype=precision))
     for number, units in enumerate((256, 512)):
-        layers.append(keras.layers.Dense(units, activation="relu"))
-        layers.append(keras.layers.Dropout(0.2, seed=2 * seed + number))
-    layers.append(keras.layers.Dense(CLASSES, activation="softmax"))
+        layers.append(keras.layers.Dense(units, activation="relu", dtype=precision))
+        layers.append(keras.layers.Dropout(0.2, seed=2 * seed + number, dtype=precision))
+    layers.append(keras.layers.Dense(CLASSES, activation="softmax", dtype="float32"))
     model = keras.Sequential(layers, name="lesson")
     model.set_weights(_initial_weights(model, seed))
     return model

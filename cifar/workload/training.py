@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cifar.workload.model import CLASSES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -39,31 +41,64 @@ def prepare(model: keras.Model, *, xla: bool = False) -> keras.Model:
 
 
 def step(model: keras.Model) -> Callable[[Any, Any], Any]:
-    """A compiled training step: images and one-hot labels to the batch's mean loss before the step, a tensor ().
+    """A compiled training step: a batch's images and labels to its mean loss before the step, a tensor ().
 
-    It does what a step of `fit` does, without the dataset that `fit` builds around it.
+    It does what a step of `fit` does, without the dataset that `fit` builds around it.  Images are float32
+    (n, 32, 32, 3) in [0, 1] with one-hot labels (n, 10), or uint8 with integer labels (n,), which the step scales
+    and spreads on the device.
     """
+    return _compiled(model, _one_step(model))
+
+
+def steps(model: keras.Model) -> Callable[[Any, Any], Any]:
+    """Several training steps in one compiled call: images (k, n, 32, 32, 3) and labels (k, n, …) to losses (k,).
+
+    Each is that of `step`; in one call they cost one call's overhead.
+    """
+    one_step = _one_step(model)
+    return _compiled(model, lambda images, labels: _in_turn(lambda pair: one_step(*pair), (images, labels)))
+
+
+def resident_steps(model: keras.Model, images: Any, labels: Any) -> Callable[[Any], Any]:  # noqa: ANN401 arrays
+    """Several training steps on images that lie on the device in scope: positions int64 (k, n) to losses (k,).
+
+    `images` uint8 (N, 32, 32, 3) and `labels` int32 (N,) are copied to the device at once; each step gathers and
+    scales its batch there, so that the host sends positions only.
+    """
+    one_step, images, labels = _one_step(model), tf.identity(images), tf.identity(labels)
+    chosen_step = lambda chosen: one_step(tf.gather(images, chosen), tf.gather(labels, chosen))  # noqa: E731
+    return _compiled(model, lambda positions: _in_turn(chosen_step, positions))
+
+
+def _one_step(model: keras.Model) -> Callable[[Any, Any], Any]:
+    """The training step that all of them compile."""
     loss_of = keras.losses.CategoricalCrossentropy()
 
-    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors or arrays
+    def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors
+        if images.dtype == tf.uint8:
+            images, labels = tf.cast(images, tf.float32) / 255.0, tf.one_hot(labels, CLASSES)
         with tf.GradientTape() as tape:
             loss = loss_of(labels, model(images, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    return one_step  # type: ignore[no-any-return]
+    return one_step
+
+
+def _compiled(model: keras.Model, call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call` as a graph, under XLA where the model says so."""
+    return tf.function(call, jit_compile=model.jit_compile, reduce_retracing=True)  # type: ignore[no-any-return]
+
+
+def _in_turn(call: Callable[[Any], Any], items: Any) -> Any:  # noqa: ANN401 tensors, or a tuple of them
+    """The losses of `call` on each of `items`, one after the other."""
+    return tf.map_fn(call, items, fn_output_signature=tf.float32, parallel_iterations=1)
 
 
 def forward(model: keras.Model) -> Callable[[Any], Any]:
     """A compiled forward pass: images float32 (n, 32, 32, 3) to probabilities, a tensor (n, 10)."""
-
-    @tf.function(jit_compile=model.jit_compile, reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def probabilities(images: Any) -> Any:  # noqa: ANN401 tensors or arrays
-        return model(images, training=False)
-
-    return probabilities  # type: ignore[no-any-return]
+    return _compiled(model, lambda images: model(images, training=False))
 
 
 def epoch(one_step: Callable[[Any, Any], Any], batches: Iterable[Pair]) -> list[Any]:

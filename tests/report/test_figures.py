@@ -197,3 +197,10 @@ def test_roofline_stands_on_the_limits_of_each_arm(write: Write, tmp_path: Path)
 def test_roofline_needs_limits(one: Arms) -> None:
     """Without measured limits there is no roof to draw."""
     assert figures.roofline(one) is None
+
+
+def test_a_single_exact_speed_has_room_around_it(write: Write, tmp_path: Path) -> None:
+    """One run of exactly 10 images/s, where a logarithmic axis would have no extent, is drawn like any other."""
+    write(tmp_path, workloads={"training[feed=memory]": (10, 1.0)}, noise=0, shift=0)
+    (axes,) = figures.throughput(by_arm(load(tmp_path))).axes
+    assert axes.get_ylim() == pytest.approx((5, 20))

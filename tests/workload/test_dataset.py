@@ -344,6 +344,20 @@ def test_the_lessons_layout_is_made_once_and_follows_the_data(made: Path, tmp_pa
     assert dataset.describe(dataset.lesson_layout(path)).digest == dataset.describe(path).digest
 
 
+@pytest.mark.parametrize(("gzip", "name"), [(True, "set.aligned-gzip.h5"), (False, "set.aligned.h5")])
+def test_aligned_layouts_hold_the_same_in_whole_images(made: Path, tmp_path: Path, gzip: bool, name: str) -> None:  # noqa: FBT001
+    """Chunks of whole images, compressed or not, hold the same arrays under the same digest."""
+    path = Path(shutil.copy(made, tmp_path / "set.h5"))
+    found = dataset.aligned_layout(path, gzip=gzip)
+    assert found.name == name
+    dataset.verify(found)
+    assert dataset.describe(found).digest == dataset.describe(path).digest
+    with h5py.File(found, "r") as file:
+        images = file["x_train"]
+        assert images.chunks[1:] == (32, 32, 3)
+        assert images.compression == ("gzip" if gzip else None)
+
+
 def test_a_foreign_file_in_the_way_of_the_lessons_layout_stays(made: Path, tmp_path: Path) -> None:
     """What is not ours is not overwritten."""
     path = Path(shutil.copy(made, tmp_path / "set.h5"))

@@ -46,6 +46,44 @@ def test_step_is_traced_once(small, network):
     assert step.experimental_get_tracing_count() == 1
 
 
+def test_bytes_and_floats_give_the_same_losses(small):
+    """Images that the step scales itself train as those that came scaled, but for the last bit of the scaling.
+
+    Adam's first steps, of the size of the learning rate whatever the gradient's, enlarge that bit.
+    """
+    losses = []
+    for dtype in ("float32", "uint8"):
+        fresh = training.prepare(model.build())
+        batches = training.take(DataGenerator(small, batch_size=50, dtype=dtype), 5)
+        losses.append([float(loss) for loss in training.epoch(training.step(fresh), batches)])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
+
+
+def test_several_steps_a_call_are_the_same_steps(small, network):
+    """Five steps in one call, from the host or from images on the device, have the losses of five calls."""
+    generator = DataGenerator(small, batch_size=50, dtype="uint8")
+    expected = [float(loss) for loss in training.epoch(training.step(network), training.take(generator, 5))]
+    images, labels = (np.stack(part) for part in zip(*training.take(generator, 5), strict=True))
+    several = training.steps(training.prepare(model.build()))
+    np.testing.assert_allclose(several(images, labels), expected, rtol=1e-5)
+    stored, all_labels = (np.concatenate(part) for part in zip(*generator, strict=True))
+    resident = training.resident_steps(training.prepare(model.build()), stored, all_labels)
+    positions = np.arange(250).reshape(5, 50)
+    np.testing.assert_allclose(resident(positions), expected, rtol=1e-5)
+
+
+def test_mixed_precision_computes_in_bfloat16(small):
+    """Layers compute in bfloat16, weights and probabilities stay float32, and the first loss is that of float32."""
+    mixed = training.prepare(model.build(precision="mixed_bfloat16"))
+    assert {layer.compute_dtype for layer in mixed.layers} == {"bfloat16", "float32"}
+    assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
+    batch = DataGenerator(small, batch_size=50)[0]
+    plain = float(training.step(training.prepare(model.build()))(*batch))
+    assert float(training.step(mixed)(*batch)) == pytest.approx(plain, rel=2**-8)
+    assert model.digest(mixed) != model.digest(model.build())
+
+
 def test_learns(small, network):
     """Eighty steps on the same fifty images bring the loss from chance, ln 10 = 2.3, to below 1.
 

@@ -1,0 +1,101 @@
+"""Ladder: an arm's records go in; the rungs from the lesson's way to the fastest come out, with what each one buys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cifar.report import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cifar.report.compare import Estimate
+    from cifar.report.record import Record, Result
+
+LESS = 0.03
+"""A rung whose accuracy is this much below the first one's learns less; seeds alone move it by 0.02."""
+
+RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "generator": {
+        "lesson": ("as taught", "gzip in chunks that cut images to pieces: each batch inflates 192 of them"),
+        "kept-open": ("handle kept, chunk cache", "what one batch inflates serves the next 24"),
+        "aligned": ("a chunk a batch", "a batch inflates its own images and nothing else"),
+        "uncompressed": ("no gzip", "photographs hardly shrink, and inflating them takes longer than anything else"),
+        "contiguous": ("no chunks", "one array, as it lies in memory: nothing to look up"),
+        "mapped": ("file mapped", "the page cache is read in place, not copied first"),
+        "shuffled": ("true shuffle", "what a fair training needs: images gathered from all over the file"),
+        "reused": ("memory reused", "no page is new, and none has to be cleared by the kernel first"),
+        "ahead": ("made ahead by threads", "NumPy lets other threads run while it gathers and scales"),
+        "bytes": ("bytes, scaled later", "a quarter of the memory traffic; the device scales"),
+        "tensors": ("as tensors", "what a training step takes; TensorFlow copies each array"),
+    },
+    "forward": {
+        "lesson": ("predict", "builds a dataset around the images at every call"),
+        "eager": ("layer by layer", "Python starts each operation"),
+        "compiled": ("one graph", "one call starts them all"),
+        "resident": ("input on the device", "nothing crosses to the device and back"),
+        "xla": ("with XLA", "operations are fused into kernels made for these shapes"),
+        "bfloat16": ("bfloat16, no XLA", "half the bytes, and matrix units where there are any"),
+        "bfloat16-xla": ("bfloat16 with XLA", "both"),
+    },
+    "training": {
+        "lesson": ("as taught", "fit on the lesson's generator, which reads the file twice more at the epoch's end"),
+        "fit": ("our generator", "fit no longer waits for data"),
+        "compiled": ("own loop", "nothing around a step: no dataset, no callbacks, no reading of the loss"),
+        "bytes": ("bytes to the device", "a quarter of what crosses to the device; the step scales"),
+        "several": ("four steps a call", "one call's overhead for four steps"),
+        "resident": ("data on the device", "the host sends positions only"),
+        "xla": ("with XLA", "operations are fused into kernels made for these shapes"),
+        "bfloat16": ("bfloat16, no XLA", "mixed precision: half the bytes, weights still in float32"),
+        "bfloat16-xla": ("bfloat16 with XLA", "both"),
+    },
+}
+"""Title of each rung, and why it should be faster than the one before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A rung on one arm: its speed, its ratios within the runs, and accuracy after an epoch where it was measured."""
+
+    title: str
+    why: str
+    speed: Estimate
+    to_before: Estimate | None
+    to_first: Estimate | None
+    accuracy: float | None
+    learns_less: bool
+
+    @property
+    def pays(self) -> bool | None:
+        """Whether it is faster than the rung before; None where that cannot be said, and for the first."""
+        if self.to_before is None or self.to_before.interval is None:
+            return None
+        low, high = self.to_before.interval
+        return True if low > 1 else False if high < 1 else None
+
+
+def climb(records: Sequence[Record], name: str) -> list[Rung]:
+    """Return the rungs of the ladder `name` (generator, forward, training) that an arm measured, from the first on."""
+    results: dict[str, list[Result]] = {}
+    for record in records:
+        for result in record.results:
+            results.setdefault(result.workload, []).append(result)
+    workloads = {rung: f"ladder_{name}[rung={rung}]" for rung in RUNGS[name]}
+    measured = [(rung, workload) for rung, workload in workloads.items() if workload in results]
+    rungs: list[Rung] = []
+    for place, (rung, workload) in enumerate(measured):
+        before, first = (measured[place - 1][1], measured[0][1]) if place else (None, None)
+        accuracy = next((result.accuracy for result in results[workload] if result.accuracy is not None), None)
+        reached = rungs[0].accuracy if rungs else None
+        rungs.append(
+            Rung(
+                *RUNGS[name][rung],
+                compare.estimate(results[workload]),
+                compare.within(records, before, workload) if before else None,
+                compare.within(records, first, workload) if first else None,
+                accuracy,
+                learns_less=accuracy is not None and reached is not None and accuracy < reached - LESS,
+            )
+        )
+    return rungs
