@@ -65,6 +65,7 @@ def test_device_against_itself(small, tmp_path):
     compared = cifar("compare", tmp_path / "new")
     assert compared.returncode == 0, compared.stderr
     assert any(verdict in compared.stdout for verdict in ("EQUIVALENT", "INCONCLUSIVE"))
+    assert "generator[by=ours,batch=250]" in compared.stdout
 
 
 def test_killed_campaign_resumes(small, tmp_path):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from cifar.report.record import Record
 
+_WIDTH_OF_FILES = 200
+"""Columns of a table that goes to no terminal, whose own width would count."""
+
 
 def add_judgement(parser: argparse.ArgumentParser) -> None:
     """The options of every command that compares."""
@@ -131,16 +134,18 @@ def _notes(paths: Sequence[Path]) -> list[str]:
 def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy
     """Print a table of verdicts, then what was left out."""
     from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from cifar.report import compare  # noqa: PLC0415
 
     table = Table(title=f"{comparison.candidate} against {comparison.baseline}")
     for column in compare.HEADER:
-        table.add_column(column)
+        table.add_column(column, min_width=len("INCONCLUSIVE") if column == "verdict" else None)
     for row in compare.rows(comparison):
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(escape, row))
+    terminal = Console()
+    Console(width=None if terminal.is_terminal else _WIDTH_OF_FILES).print(table)
     for left_out in comparison.left_out:
         print(f"left out: {left_out.workload or 'a whole run'} on {left_out.arm}: {left_out.reason}")
     for field, sides in comparison.allowed.items():

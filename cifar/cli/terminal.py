@@ -26,6 +26,7 @@ def say(message: str) -> None:
 def progress_bar() -> Iterator[Progress]:
     """A bar with the time left for each stretch of work; without a terminal, a line every few seconds."""
     from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
     from rich.progress import Progress as Bars  # noqa: PLC0415
 
     console = Console(stderr=True)
@@ -37,11 +38,11 @@ def progress_bar() -> Iterator[Progress]:
         def progress(what: str, done: int, total: int) -> None:
             nonlocal reached, total_now, said, task
             if task is None or total != total_now or done < reached:
-                task, total_now, reached = bars.add_task(what, total=total), total, 0
+                task, total_now, reached = bars.add_task(escape(what), total=total), total, 0
             if not console.is_terminal and (now := time.monotonic()) - said > _SECONDS_BETWEEN_LINES:
                 say(f"{100 * done // max(1, total):3d} % {what}")
                 said = now
             reached = done
-            bars.update(task, description=what, completed=done)
+            bars.update(task, description=escape(what), completed=done)
 
         yield progress
