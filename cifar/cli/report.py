@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from cifar.report.record import Record
 
 _WIDTH_OF_FILES = 200
-"""Columns of a table that goes to no terminal, whose own width would count."""
+"""Characters in a line of a table that goes to no terminal, whose own width would count."""
+_WIDE = 140
+_NARROW = ("workload", "ratio (95 % interval)", "verdict")
+"""Where a terminal has fewer characters, these columns alone are printed; the report has them all."""
 
 
 def add_judgement(parser: argparse.ArgumentParser) -> None:
@@ -132,20 +135,22 @@ def _notes(paths: Sequence[Path]) -> list[str]:
 
 
 def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy
-    """Print a table of verdicts, then what was left out."""
+    """Print a table of verdicts, without the speeds where the terminal is narrow, then what was left out."""
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from cifar.report import compare  # noqa: PLC0415
 
+    console = Console() if Console().is_terminal else Console(width=_WIDTH_OF_FILES)
+    shown = [column for column in compare.HEADER if console.width >= _WIDE or column in _NARROW]
     table = Table(title=f"{comparison.candidate} against {comparison.baseline}")
-    for column in compare.HEADER:
-        table.add_column(column, min_width=len("INCONCLUSIVE") if column == "verdict" else None)
+    for column in shown:
+        table.add_column(column, overflow="fold")
     for row in compare.rows(comparison):
-        table.add_row(*map(escape, row))
-    terminal = Console()
-    Console(width=None if terminal.is_terminal else _WIDTH_OF_FILES).print(table)
+        cells = dict(zip(compare.HEADER, row, strict=True))
+        table.add_row(*(escape(cells[column]) for column in shown))
+    console.print(table)
     for left_out in comparison.left_out:
         print(f"left out: {left_out.workload or 'a whole run'} on {left_out.arm}: {left_out.reason}")
     for field, sides in comparison.allowed.items():
