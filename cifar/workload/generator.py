@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 import sys
 import threading
 from pathlib import Path
@@ -26,6 +27,7 @@ Batch = tuple["NDArray[Any]", "NDArray[Any]"]
 
 _SPLITS = ("train", "valid")
 _DTYPES = ("float32", "uint8")
+_BLOCK = 256  # images read together from a file larger than memory: 768 KB, a stretch that a disk reads at full speed
 _PORTION = 250  # images that a thread hands over at once, for a handover costs as much as making 50
 _ALIGNMENT = 64  # bytes: TensorFlow's, which copies such arrays 1.6 times as fast
 
@@ -39,11 +41,16 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
     `on_epoch_end()` draws the next.  With `dtype="uint8"` images stay as they are in the file, uint8
     (n, 32, 32, 3), and labels are int32 (n,): a quarter of the bytes, to be scaled on the device.
 
+    For a file larger than memory, `window` (images) reads the disk in long stretches: blocks of 256 images in
+    random order fill a window, which is shuffled, and the next one is read in advance.  Still each image comes
+    once and no batch has the same company twice, but images of a block share a window of each epoch: they meet
+    in a batch images / window times as often as in a uniform permutation.  A window needs 3 KB an image.
+
     The images stay in the file, mapped into memory.  A batch's arrays are the caller's for as long as any
     reference to them lives, and are used again after that.
 
     Raises FileNotFoundError or ValueError, with the remedy, for a file that `cifar prepare` did not make,
-    an unknown split or dtype, or a batch size below 1.
+    an unknown split or dtype, a batch size below 1, or a window below a block.
     """
 
     def __init__(  # noqa: PLR0913 as many as a generator has choices
@@ -55,6 +62,7 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         shuffle: bool = True,
         seed: int = 0,
         dtype: str = "float32",
+        window: int | None = None,
         **options: Any,  # noqa: ANN401 Keras's
     ) -> None:
         """Open `split` ('train' or 'valid') of `path`; `options` are those of Keras's PyDataset."""
@@ -66,13 +74,18 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         if batch_size < 1:
             message = f"batch_size must be at least 1, not {batch_size}"
             raise ValueError(message)
+        if window is not None and window < _BLOCK:
+            message = f"window must be at least a block of {_BLOCK} images, not {window}"
+            raise ValueError(message)
         dataset.describe(path)
         self.batch_size, self.shuffle, self.seed, self.epoch = batch_size, shuffle, seed, 0
-        self._images, self._labels = _mapped(Path(path), split)
+        self.window = window
+        self._memory, self._offset, self._images, self._labels = _mapped(Path(path), split)
+        self._moving = threading.Lock()
+        self._begin()
         shape = (batch_size, *self._images.shape[1:])
         self._pixels = _Buffers(shape, np.uint8)
         self._scaled = _Buffers(shape, np.float32) if dtype == "float32" else None
-        self._order = self._permutation()
 
     @property
     def images(self) -> int:
@@ -99,6 +112,8 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
             message = f"batch {index} of {len(self)}"
             raise IndexError(message)
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        if self.window:
+            self._move_on(index * self.batch_size // self.window)
         pixels = self._pixels.lend()[: len(chosen)]
         np.take(self._images, chosen, axis=0, out=pixels, mode="clip")
         labels = self._labels[chosen]
@@ -111,13 +126,44 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
         self.epoch += 1
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin epoch `self.epoch`."""
         self._order = self._permutation()
+        self._reached, self._forgotten = -1, 0
 
     def _permutation(self) -> NDArray[np.int64]:
-        """The order of epoch `self.epoch`: a uniform permutation, or the file's own order."""
+        """The order of epoch `self.epoch`: a uniform permutation, one of windows, or the file's own order."""
         if not self.shuffle:
             return np.arange(self.images)
-        return np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.images)
+        random = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
+        if not self.window:
+            return random.permutation(self.images)
+        blocks = random.permutation(math.ceil(self.images / _BLOCK))
+        order = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1)
+        order = order[order < self.images]
+        for start in range(0, self.images, self.window):
+            random.shuffle(order[start : start + self.window])
+        return order
+
+    def _move_on(self, number: int) -> None:
+        """Have the kernel read window `number` and the one after it, if it has not yet, and forget those before."""
+        with self._moving:
+            for coming in range(max(self._reached + 1, number), number + 2):
+                self._advise(coming, mmap.MADV_WILLNEED)
+            for gone in range(self._forgotten, number - 1):
+                self._advise(gone, mmap.MADV_DONTNEED)
+            self._reached, self._forgotten = max(self._reached, number + 1), max(self._forgotten, number - 1)
+
+    def _advise(self, number: int, advice: int) -> None:
+        """Tell the kernel what will happen to the blocks of a window."""
+        window = self.window or self.images
+        for block in np.unique(self._order[number * window : (number + 1) * window] // _BLOCK):
+            start = self._offset + int(block) * _BLOCK * self._images[0].nbytes
+            page = start // mmap.PAGESIZE * mmap.PAGESIZE
+            length = min(start + _BLOCK * self._images[0].nbytes, len(self._memory)) - page
+            self._memory.madvise(advice, page, length)
 
 
 def ahead(batches: keras.utils.PyDataset, count: int | None = None, threads: int = 2) -> Iterator[Batch]:
@@ -266,15 +312,18 @@ class _Buffers:
         return memory[start : start + memory.size - _ALIGNMENT].view(self._dtype).reshape(self._shape)
 
 
-def _mapped(path: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images uint8 (n, 32, 32, 3), mapped read-only, and labels uint8 (n,), in memory."""
+def _mapped(path: Path, split: str) -> tuple[mmap.mmap, int, NDArray[np.uint8], NDArray[np.uint8]]:
+    """The file's memory, where the images begin in it, they uint8 (n, 32, 32, 3) read-only, and labels uint8 (n,)."""
     with h5py.File(path, "r") as file:
         images, labels = file[f"x_{split}"], file[f"y_{split}"][:].reshape(-1)
-        offset = images.id.get_offset()
-        if offset is None:
-            message = f"{path}: x_{split} is chunked or compressed and cannot be mapped; run `cifar prepare` anew"
-            raise ValueError(message)
-        return np.asarray(np.memmap(path, np.uint8, "r", offset, images.shape)), labels
+        offset, shape = images.id.get_offset(), images.shape
+    if offset is None:
+        message = f"{path}: x_{split} is chunked or compressed and cannot be mapped; run `cifar prepare` anew"
+        raise ValueError(message)
+    with path.open("rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    pixels = np.frombuffer(memory, np.uint8, math.prod(shape), offset)
+    return memory, offset, pixels.reshape(shape), labels
 
 
 def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -35,10 +35,11 @@ def delivered(generator):
     seed=st.integers(0, 2**32),
     epochs=st.integers(0, 3),
     shuffle=st.booleans(),
+    window=st.none() | st.integers(256, 1_500),
 )
-def test_epoch_holds_each_image_once(small, arrays, split, batch, seed, epochs, shuffle):
-    """Whatever the batch size, seed and epoch: each image once, scaled as the lesson scales, with its own label."""
-    generator = DataGenerator(small, split, batch, shuffle=shuffle, seed=seed)
+def test_epoch_holds_each_image_once(small, arrays, split, batch, seed, epochs, shuffle, window):
+    """Whatever batch size, seed, epoch and window: each image once, scaled as the lesson scales, with its own label."""
+    generator = DataGenerator(small, split, batch, shuffle=shuffle, seed=seed, window=window)
     for _ in range(epochs):
         generator.on_epoch_end()
     images, labels = delivered(generator)
@@ -80,6 +81,30 @@ def test_shuffle_is_global(small):
     counts = np.histogram(first, bins=4, range=(0, generator.images))[0]
     # 100 are expected in each quarter; a uniform order exceeds 5 standard deviations once in a million.
     assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_window_shuffles_blocks_and_what_is_in_a_window(small):
+    """A window holds whole blocks of the file, others in each epoch, in an order that forgets the blocks."""
+    generator = DataGenerator(small, window=512)
+    companies, neighbours = set(), 0
+    for _ in range(40):
+        window = generator.order[:512]
+        companies.add(frozenset(np.unique(window // 256).tolist()))
+        neighbours += np.count_nonzero(np.diff(window) == 1)
+        generator.on_epoch_end()
+    # Any 2 of the 3 whole blocks, or one of them with parts of another beside the short last block.
+    assert len(companies) >= 3
+    # In a uniform order of 512 one of 511 steps is +1 on average, in 40 epochs 40; blocks in order would give 20,400.
+    assert neighbours < 120
+
+
+def test_windows_serve_batches_in_any_order(small):
+    """What the kernel was told to forget is read again: jumps back and several threads get the same batches."""
+    generator = DataGenerator(small, batch_size=100, window=300, dtype="uint8")
+    expected = [generator[index][0].copy() for index in (7, 0, 3, 9, 10)]
+    found = [images for images, _ in ahead(generator, threads=3)]
+    for index, images in zip((7, 0, 3, 9, 10), expected, strict=True):
+        np.testing.assert_array_equal(found[index], images)
 
 
 def test_unshuffled_is_the_files_order(small):
@@ -165,6 +190,7 @@ def test_ahead_ends_its_threads(small):
     [
         ({"dtype": "float64"}, "dtype must be"),
         ({"split": "test"}, "split must be"),
+        ({"window": 255}, "window must be at least a block of 256"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"batch_size": -5}, "at least 1"),
     ],
