@@ -56,7 +56,7 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A rung on one arm: its speed, its ratios within the runs, and accuracy after an epoch where it was measured."""
+    """A rung on one arm: its speed, its ratios within the runs; accuracy and seconds of an epoch where one was trained."""
 
     title: str
     why: str
@@ -64,6 +64,7 @@ class Rung:
     to_before: Estimate | None
     to_first: Estimate | None
     accuracy: float | None
+    epoch_seconds: float | None
     learns_less: bool
 
     @property
@@ -87,6 +88,7 @@ def climb(records: Sequence[Record], name: str) -> list[Rung]:
     for place, (rung, workload) in enumerate(measured):
         before, first = (measured[place - 1][1], measured[0][1]) if place else (None, None)
         accuracy = next((result.accuracy for result in results[workload] if result.accuracy is not None), None)
+        epoch = next((result.epoch_seconds for result in results[workload] if result.epoch_seconds), None)
         reached = rungs[0].accuracy if rungs else None
         rungs.append(
             Rung(
@@ -95,6 +97,7 @@ def climb(records: Sequence[Record], name: str) -> list[Rung]:
                 compare.within(records, before, workload) if before else None,
                 compare.within(records, first, workload) if first else None,
                 accuracy,
+                epoch,
                 learns_less=accuracy is not None and reached is not None and accuracy < reached - LESS,
             )
         )

@@ -39,6 +39,8 @@ class Result:
     """Of each round, the seconds inside its training steps, where the record says so."""
     accuracy: float | None = None
     """On the validation set after an epoch, where the workload trained one."""
+    epoch_seconds: float | None = None
+    """Of that epoch, compilation included."""
     bytes: int | None = None
     """Bytes that one round reads and writes, where that is what is measured."""
     needs: Mapping[str, int] = field(default_factory=dict)
@@ -285,7 +287,7 @@ def _result(entry: Mapping[str, Any]) -> Result:
     """One checked entry of `benchmarks` as a Result."""
     extra = entry["extra_info"]
     same = {key: extra[key] for key in ("images", "warmup_seconds", "flop", "memory", "work")}
-    same |= {"bytes": extra.get("bytes"), "needs": extra.get("needs", {}), "accuracy": extra.get("accuracy")}
+    same |= {key: extra.get(key) for key in ("bytes", "accuracy", "epoch_seconds")} | {"needs": extra.get("needs", {})}
     workload = entry["name"].removeprefix("test_")
     seconds = tuple(map(float, entry["stats"]["data"]))
     checks, calls = tuple(extra["checks"]), extra.get("calls")
