@@ -56,7 +56,7 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A rung on one arm: its speed, its ratios within the runs; accuracy and seconds of an epoch where one was trained."""
+    """A rung on one arm: its speed and ratios within the runs, and what a whole epoch gave where one was trained."""
 
     title: str
     why: str
