@@ -76,7 +76,7 @@ def counted(call, *shapes):
 
 
 def test_flop_agree_with_tensorflow(network):
-    """TensorFlow counts 0.4 % more in a forward pass (biases), and 2.3 % more in a training step (their gradients, Adam)."""
+    """TensorFlow counts 0.4 % more in a forward pass (biases), 2.3 % more in a training step (their gradients, Adam)."""
     forward = counted(training.forward(network), (250, 32, 32, 3)) / 250
     assert 1 < forward / model.forward_flop(network) < 1.01
     step = training.step(training.prepare(network))
@@ -84,7 +84,7 @@ def test_flop_agree_with_tensorflow(network):
 
 
 def test_bytes_by_hand(network):
-    """Every layer with weights reads its input and writes its output; its weights once a batch, ten times in training."""
+    """Every layer with weights reads its input and writes its output; its weights once, in training ten times."""
     values = 3072 + 32768 + 8192 + 16384 + 4096 + 8192 + 2048 + 4096 + 1024 + 256 + 256 + 512 + 512 + 10
     assert model.forward_bytes(network, 8) == 4 * (8 * values + 787_530)
     assert model.training_bytes(network, 8) == 4 * (3 * 8 * values + 10 * 787_530)
