@@ -76,7 +76,7 @@ def counted(call, *shapes):
 
 
 def test_flop_agree_with_tensorflow(network):
-    """TensorFlow counts 0.4 % more in a forward pass (biases), 2.3 % more in a training step (their gradients, Adam)."""
+    """TensorFlow counts 0.4 % more in a forward pass (biases), 2.3 % in a training step (their gradients, Adam)."""
     forward = counted(training.forward(network), (250, 32, 32, 3)) / 250
     assert 1 < forward / model.forward_flop(network) < 1.01
     step = training.step(training.prepare(network))
