@@ -527,8 +527,8 @@ def _no_driver(facts: GpuFacts) -> str | None:
     if facts.driver or facts.driver_library:
         return None
     return (
-        "this node runs no NVIDIA driver, for /proc/driver/nvidia/version and libcuda.so.1 are missing: "
-        "use a node with an NVIDIA GPU, or have the driver installed on the host."
+        "this node runs no NVIDIA driver: /proc/driver/nvidia/version and libcuda.so.1 are missing; use a node with an "
+        "NVIDIA GPU, or have the driver installed on the host."
     )
 
 

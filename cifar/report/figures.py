@@ -448,7 +448,7 @@ def _roof(axes: Axes, results: Mapping[str, Sequence[Result]], peaks: Mapping[st
     axes.set_ylabel("GFLOP/s")
     note = f"{words(arithmetic).removeprefix('Limit: ')}: {peaks[arithmetic] / 1e9:,.4g} GFLOP/s\n"
     note += f"memory: {peaks[MEMORY] / 1e9:,.4g} GB/s\nfilled: training; hollow: forward"
-    axes.annotate(note, (0.98, 0.04), xycoords="axes fraction", ha="right", va="bottom", fontsize=8.5)
+    axes.annotate(note, (0.02, 0.97), xycoords="axes fraction", ha="left", va="top", fontsize=8.5)
 
 
 def _rounds_of(axes: Axes, results: Sequence[Result], index: int, line: str) -> None:
