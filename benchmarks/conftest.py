@@ -13,6 +13,8 @@ from cifar.measure import devices, environment, meter
 from cifar.workload import dataset as datasets
 
 RECORD = pytest.StashKey["RunRecord"]()
+ASKED_FOR = ("ladder", "peer")
+"""Markers of what takes long and answers a question of its own."""
 DEVICE = pytest.StashKey[devices.Device]()
 
 
@@ -39,14 +41,16 @@ def pytest_sessionstart(session):
 def pytest_configure(config):
     """Name our markers."""
     config.addinivalue_line("markers", "long: the quick effort leaves it out, and says so")
-    config.addinivalue_line("markers", "ladder: measured only where --only (-k) asks for the ladder")
+    for name in ASKED_FOR:
+        config.addinivalue_line("markers", f"{name}: measured only where --only (-k) asks for the {name}")
 
 
 def pytest_collection_modifyitems(config, items):
     """Startup first: it must find the process as fresh as a user's.  The quick effort leaves out what is long."""
     items.sort(key=lambda item: item.path.name != "test_startup.py")
-    if "ladder" not in config.option.keyword:
-        items[:] = [item for item in items if not item.get_closest_marker("ladder")]
+    for name in ASKED_FOR:
+        if name not in config.option.keyword:
+            items[:] = [item for item in items if not item.get_closest_marker(name)]
     if config.getoption("--effort") == "quick":
         for item in items:
             if item.get_closest_marker("long"):

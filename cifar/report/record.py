@@ -199,6 +199,8 @@ def words(workload: str) -> str:
     params, family = parameters(workload), workload.partition("[")[0]
     if workload in WORDS:
         return WORDS[workload]
+    if family == "peer_generator" and "by" in params:
+        return f"Generators to choose from: {params['by']}"
     if family.startswith("ladder_"):
         return f"Ladder, {family.removeprefix('ladder_')}: {params.get('rung', workload)}"
     match family, params:
