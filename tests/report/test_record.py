@@ -241,6 +241,9 @@ def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
     [
         ("training[feed=memory]", "Training, fed from memory"),
         ("generator[by=ours,batch=32]", "Our generator, batch 32"),
+        ("peer_generator[by=tf.data]", "Generators to choose from: tf.data"),
+        ("ladder_training[rung=lesson]", "Ladder, training: lesson"),
+        ("peak[what=copy]", "Limit: memory, copied"),
         ("generator[by=lesson,batch=250]", "The lesson's generator, batch 250"),
         ("generator[by=lesson,batch=250,workers=2]", "generator[by=lesson,batch=250,workers=2]"),
         ("forward[batch=1,input=host]", "Forward, batch 1, input on the host"),
