@@ -12,33 +12,65 @@ from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator
 
 
+def interpreter(_device, _dataset):
+    """A fresh interpreter that does nothing, the page cache warm."""
+    return in_a_process("print('ready')", "a fresh interpreter started")
+
+
 def importing(_device, _dataset):
-    """A fresh interpreter that imports TensorFlow and Keras, the page cache warm."""
-    command = [sys.executable, "-c", "import tensorflow, keras; print(keras.__version__)"]
+    """A fresh interpreter that imports TensorFlow and Keras."""
+    return in_a_process("import tensorflow, keras; print('ready')", "a fresh interpreter imported TensorFlow and Keras")
+
+
+def in_a_process(program, what):
+    """A call that runs `program` in a process of its own, which says that it came to its end."""
+
+    def call():
+        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     def check(finished):
-        assert finished.returncode == 0, finished.stderr[-500:]
-        return [f"a fresh interpreter imported Keras {finished.stdout.split()[-1]}"]
+        assert finished.stdout.split()[-1:] == ["ready"], finished.stderr[-500:]
+        return [what]
 
-    return {"call": lambda: subprocess.run(command, capture_output=True, text=True, check=False), "check": check}
+    return {"call": call, "check": check}
+
+
+def first_batch(_device, dataset):
+    """The file opened, the first order drawn and the first batch made."""
+
+    def check(batch):
+        assert batch[0].shape == (250, *model.IMAGE_SHAPE), f"the batch is {batch[0].shape}"
+        return ["the first batch has 250 images"]
+
+    return {"call": lambda: DataGenerator(dataset)[0], "check": check}
+
+
+def building(device, _dataset):
+    """The network and the optimizer's state, built on the device."""
+
+    def check(network):
+        assert network.optimizer.built, "the optimizer is not built"
+        return [f"{network.count_params():,} parameters"]
+
+    return {"call": lambda: training.prepare(model.build(), xla=device.kind == "gpu"), "check": check}
 
 
 def first_step(device, dataset):
-    """Open the data, build the network, trace and compile a training step, and take the first one."""
-
-    def call():
-        network = training.prepare(model.build(), xla=device.kind == "gpu")
-        return training.step(network)(*DataGenerator(dataset)[0])
+    """The training step traced, compiled and taken for the first time, kernels chosen on the way."""
+    network, batch = training.prepare(model.build(), xla=device.kind == "gpu"), DataGenerator(dataset)[0]
 
     def check(loss):
         assert math.isfinite(loss), f"the loss is {float(loss)}"
         return [f"the first loss is {float(loss):.4f}"]
 
-    return {"call": call, "check": check}
+    return {"call": lambda: training.step(network)(*batch), "check": check}
 
 
 STAGES = [
+    pytest.param(interpreter, id="stage=interpreter"),
     pytest.param(importing, id="stage=import", marks=pytest.mark.long),
+    pytest.param(first_batch, id="stage=first-batch"),
+    pytest.param(building, id="stage=build"),
     pytest.param(first_step, id="stage=first-step"),
 ]
 
@@ -46,4 +78,6 @@ STAGES = [
 @pytest.mark.parametrize("stage", STAGES)
 def test_startup(measure, device, dataset, stage):
     """Each stage once, in a process that has not done it before."""
-    measure.once(**stage(device, dataset))
+    with device.scope():
+        facts = stage(device, dataset)
+    measure.once(**facts)

@@ -56,6 +56,7 @@ def test_device_against_itself(small, tmp_path):
         assert {result.workload for result in found.results} == {
             "generator[by=ours,batch=250]",
             "generator[by=ours,batch=32]",
+            "startup[stage=first-batch]",
             "startup[stage=first-step]",
         }
         assert all(result.checks for result in found.results)

@@ -172,8 +172,10 @@ WORDS = {
     "training[feed=memory]": "Training, fed from memory",
     "training[feed=generator]": "Training, fed by the generator",
     "training[by=lesson]": "Training, the lesson's way",
-    "startup[stage=import]": "Start-up: import",
-    "startup[stage=first-forward]": "Start-up: first forward pass",
+    "startup[stage=interpreter]": "Start-up: interpreter",
+    "startup[stage=import]": "Start-up: interpreter and imports",
+    "startup[stage=first-batch]": "Start-up: first batch",
+    "startup[stage=build]": "Start-up: network built",
     "startup[stage=first-step]": "Start-up: first training step",
     "peak[what=matmul,type=float32]": "Limit: matrix product in float32",
     "peak[what=matmul,type=tf32]": "Limit: matrix product in TF32",
@@ -196,21 +198,22 @@ def parameters(workload: str) -> dict[str, str]:
 
 def words(workload: str) -> str:
     """Return a workload's name in words, `Forward, batch 250, input on the host`; the name itself if it is new."""
-    params, family = parameters(workload), workload.partition("[")[0]
     if workload in WORDS:
         return WORDS[workload]
-    if family == "peer_generator" and "by" in params:
-        return f"Generators to choose from: {params['by']}"
-    if family.startswith("ladder_"):
-        return f"Ladder, {family.removeprefix('ladder_')}: {params.get('rung', workload)}"
-    match family, params:
+    match workload.partition("[")[0], parameters(workload):
         case "generator", {"by": by, "batch": batch, **rest} if not rest:
-            return f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
+            name = f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
         case "forward", {"batch": batch, "input": place, **rest} if not rest:
-            return f"Forward, batch {batch}, input on the {place}"
+            name = f"Forward, batch {batch}, input on the {place}"
         case "forward", {"batch": batch, "by": way, **rest} if not rest:
-            return f"Forward, batch {batch}, by {way}"
-    return workload
+            name = f"Forward, batch {batch}, by {way}"
+        case "peer_generator", {"by": by}:
+            name = f"Generators to choose from: {by}"
+        case family, {"rung": rung} if family.startswith("ladder_"):
+            name = f"Ladder, {family.removeprefix('ladder_')}: {rung}"
+        case _:
+            name = workload
+    return name
 
 
 def series(workload: str) -> str:

@@ -30,7 +30,6 @@ SECONDS = {
     "training[feed=generator]": (5_000, 2.86),
     "training[by=lesson]": (5_000, 4.9),
     "startup[stage=import]": (None, 3.2),
-    "startup[stage=first-forward]": (None, 4.0),
     "startup[stage=first-step]": (None, 5.6),
 }
 """Images and seconds of a round of each workload, as a small CPU would take them."""

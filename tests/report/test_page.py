@@ -142,7 +142,8 @@ def test_one_gpu_alone_is_no_cpu_without_gpu(report: Any) -> None:
         {"gpu": {"workloads": {"startup[stage=import]": (None, 3.0)}, "environment": {"device": {"gpu": None}}}}
     )
     assert re.fullmatch(
-        r"Start-up: import: gpu does 3\.\d{3}\ss \(95 % interval 2\.\d{3} to 3\.\d{3}, 3 runs\)\.", found.answer
+        r"Start-up: interpreter and imports: gpu does 3\.\d{3}\ss \(95 % interval 2\.\d{3} to 3\.\d{3}, 3 runs\)\.",
+        found.answer,
     )
 
 

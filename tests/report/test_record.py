@@ -249,7 +249,7 @@ def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
         ("forward[batch=1,input=host]", "Forward, batch 1, input on the host"),
         ("forward[batch=250,by=predict]", "Forward, batch 250, by predict"),
         ("forward[batch=250,by=predict,jit=1]", "forward[batch=250,by=predict,jit=1]"),
-        ("startup[stage=import]", "Start-up: import"),
+        ("startup[stage=import]", "Start-up: interpreter and imports"),
         ("new", "new"),
     ],
 )
