@@ -22,6 +22,8 @@ pytestmark = pytest.mark.ladder
 BATCH = 250
 EPOCH = 200
 """Batches in an epoch of CIFAR-10."""
+TOGETHER = {"cpu": 2, "gpu": 50}
+"""Steps in a call, where they are several; what they save, a call's overhead, matters where a step is short."""
 CACHE_BYTES = 2**26
 MOST_THREADS = 8
 
@@ -283,9 +285,9 @@ def own_steps(dtype):
     return train_on
 
 
-def several_steps(_device, dataset, network):
+def several_steps(device, dataset, network):
     """Several batches a call; the generator makes them as one large batch."""
-    steps, together = training.steps(network), 4
+    steps, together = training.steps(network), TOGETHER[device.kind]
     generator = DataGenerator(dataset, batch_size=BATCH * together, dtype="uint8")
 
     def train(count):
@@ -298,13 +300,18 @@ def several_steps(_device, dataset, network):
     return train
 
 
-def resident_steps(_device, dataset, network):
+def resident_steps(device, dataset, network):
     """The whole set on the device; the host sends positions only."""
     generator = DataGenerator(dataset, batch_size=BATCH, dtype="uint8")
     with h5py.File(dataset, "r") as file:
         images, labels = file["x_train"][:], file["y_train"][:, 0].astype(np.int32)
-    steps = training.resident_steps(network, images, labels)
-    return lambda count: steps(generator.order[: count * BATCH].reshape(count, BATCH))
+    steps, together = training.resident_steps(network, images, labels), TOGETHER[device.kind]
+
+    def train(count):
+        positions = generator.order[: count * BATCH].reshape(count, BATCH)
+        return tf.concat([steps(positions[at : at + together]) for at in range(0, count, together)], 0)
+
+    return train
 
 
 @pytest.mark.parametrize(

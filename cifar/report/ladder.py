@@ -44,7 +44,7 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "fit": ("our generator", "fit no longer waits for data"),
         "compiled": ("own loop", "nothing around a step: no dataset, no callbacks, no reading of the loss"),
         "bytes": ("bytes to the device", "a quarter of what crosses to the device; the step scales"),
-        "several": ("four steps a call", "one call's overhead for four steps"),
+        "several": ("several steps a call", "one call's overhead for all of them"),
         "resident": ("data on the device", "the host sends positions only"),
         "xla": ("with XLA", "operations are fused into kernels made for these shapes"),
         "bfloat16": ("bfloat16, no XLA", "mixed precision: half the bytes, weights still in float32"),

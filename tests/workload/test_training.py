@@ -73,6 +73,15 @@ def test_several_steps_a_call_are_the_same_steps(small, network):
     np.testing.assert_allclose(resident(positions), expected, rtol=1e-5)
 
 
+def test_several_steps_under_xla_are_the_same_steps(small, network):
+    """Unrolled for the CPU, where XLA runs what is in a loop on one thread, two steps have the losses of two calls."""
+    generator = DataGenerator(small, batch_size=10, dtype="uint8")
+    expected = [float(loss) for loss in training.epoch(training.step(network), training.take(generator, 2))]
+    images, labels = (np.stack(part) for part in zip(*training.take(generator, 2), strict=True))
+    several = training.steps(training.prepare(model.build(), xla=True))
+    np.testing.assert_allclose(several(images, labels), expected, rtol=1e-4)
+
+
 def test_mixed_precision_computes_in_bfloat16(small):
     """Layers compute in bfloat16, weights and probabilities stay float32, and the first loss is that of float32."""
     mixed = training.prepare(model.build(precision="mixed_bfloat16"))
