@@ -35,9 +35,9 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "eager": ("layer by layer", "Python starts each operation"),
         "compiled": ("one graph", "one call starts them all"),
         "resident": ("input on the device", "nothing crosses to the device and back"),
-        "xla": ("with XLA", "operations are fused into kernels made for these shapes"),
-        "bfloat16": ("bfloat16, no XLA", "half the bytes, and matrix units where there are any"),
-        "bfloat16-xla": ("bfloat16 with XLA", "both"),
+        "bfloat16": ("bfloat16", "mixed precision: half the bytes, and matrix units where there are any"),
+        "bfloat16-xla": ("bfloat16 with XLA", "operations are fused into kernels made for these shapes"),
+        "xla": ("float32 with XLA", "XLA without bfloat16"),
     },
     "training": {
         "lesson": ("as taught", "fit on the lesson's generator, which reads the file twice more at the epoch's end"),
@@ -46,9 +46,9 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "bytes": ("bytes to the device", "a quarter of what crosses to the device; the step scales"),
         "several": ("several steps a call", "one call's overhead for all of them"),
         "resident": ("data on the device", "the host sends positions only"),
-        "xla": ("with XLA", "operations are fused into kernels made for these shapes"),
-        "bfloat16": ("bfloat16, no XLA", "mixed precision: half the bytes, weights still in float32"),
-        "bfloat16-xla": ("bfloat16 with XLA", "both"),
+        "bfloat16": ("bfloat16", "mixed precision: half the bytes, matrix units; weights still in float32"),
+        "bfloat16-xla": ("bfloat16 with XLA", "operations are fused into kernels made for these shapes"),
+        "xla": ("float32 with XLA", "XLA without bfloat16"),
     },
 }
 """Title of each rung, and why it should be faster than the one before it."""

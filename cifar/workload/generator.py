@@ -82,6 +82,9 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         self.window = window
         self._memory, self._offset, self._images, self._labels = _mapped(Path(path), split)
         self._moving = threading.Lock()
+        if window is not None:
+            # Else each page that is not there yet brings megabytes around it, which drive out what was read ahead.
+            self._memory.madvise(mmap.MADV_RANDOM)
         self._begin()
         shape = (batch_size, *self._images.shape[1:])
         self._pixels = _Buffers(shape, np.uint8)
