@@ -61,12 +61,7 @@ def compute(
     """
     chosen = PRECISIONS[precision]
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(chosen.dtype)
-    try:
-        network = model.build()
-    finally:
-        keras.config.set_dtype_policy(before)
+    network = _in_dtype(chosen.dtype)
     for variable, value in zip(network.weights, weights, strict=True):
         variable.assign(value)
     run = watch("agreement", _function(network, "float64" if chosen.dtype == "float64" else "float32"))
@@ -74,6 +69,15 @@ def compute(
     found = {"outputs": probabilities, "loss": loss}
     found |= {variable.path: part for variable, part in zip(network.trainable_variables, gradients, strict=True)}
     return _named(found)
+
+
+def _in_dtype(dtype: str) -> keras.Model:
+    """The lesson's network with weights, arithmetic and outputs of every layer in `dtype`, the last one included."""
+
+    def again(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": dtype})
+
+    return keras.models.clone_model(model.build(), clone_function=again)
 
 
 def _function(network: keras.Model, dtype: str) -> Call:
