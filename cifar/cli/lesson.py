@@ -99,7 +99,7 @@ def _model(_options: argparse.Namespace) -> int:
     ):
         table.add_column(column, total, justify="right")
     for layer in layers:
-        shape = " x ".join(map(str, layer.shape))
+        shape = "x".join(map(str, layer.shape))
         numbers = (f"{number:,}" for number in (layer.parameters, layer.flop, layer.activations))
         table.add_row(layer.name, layer.kind, shape, *numbers)
     Console().print(table)
