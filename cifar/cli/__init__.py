@@ -10,8 +10,9 @@ import argparse
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from cifar.cli import bench, data, report
-from cifar.cli.terminal import INTERRUPTED, WRONG_USAGE, say
+from cifar.cli import agree, bench, data, lesson, report, train
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, WRONG_USAGE, MissingDeviceError, say
+from cifar.measure.placement import MisplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+    except (MissingDeviceError, MisplacedError) as error:
+        say(f"cifar {options.name}: {error}")
+        return NOTHING_MEASURED
     except (OSError, ValueError) as error:
         say(f"cifar {options.name}: {error}")
         return WRONG_USAGE
@@ -38,5 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cifar-bench {version('cifar-bench')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
     for add in (data.add_prepare, bench.add_bench, report.add_compare, report.add_report):
+        add(commands)
+    for add in (lesson.add_devices, data.add_data, lesson.add_model, train.add_train, train.add_evaluate):
+        add(commands)
+    for add in (train.add_predict, agree.add_agree, lesson.add_lesson):
         add(commands)
     return parser

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar.cli.data import described
+from cifar.cli.data import described, ready
 from cifar.cli.report import add_judgement, write_report
 from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, progress_bar, say
 
@@ -94,25 +94,12 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py
-    """Describe the dataset to measure on, made ready, and print which one it is, and why."""
-    import h5py  # noqa: PLC0415
-
+    """Describe the dataset to measure on, made ready in both layouts."""
     from cifar.workload import dataset  # noqa: PLC0415
 
+    found = ready(named)
     with progress_bar() as progress:
-        if named is None:
-            path = dataset.default_path()
-            if not path.exists():
-                path = dataset.prepare_synthetic(dataset.default_path(synthetic=True), progress=progress)
-        elif named.is_file() and h5py.is_hdf5(named):
-            path = named
-        else:
-            path = dataset.prepare(dataset.default_path(), named, progress=progress)
-        found = dataset.describe(path)
-        dataset.lesson_layout(path, progress=progress)
-    print(f"Dataset: {described(found)}")
-    if named is None and found.synthetic:
-        print("CIFAR-10 itself was not prepared; `cifar prepare` does that, and --dataset names another file.")
+        dataset.lesson_layout(found.path, progress=progress)
     return found
 
 

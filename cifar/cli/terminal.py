@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
 
 Progress = Callable[[str, int, int], None]
 
@@ -14,12 +20,39 @@ NOT_COMPARABLE = 3
 NOTHING_MEASURED = 4
 INTERRUPTED = 130
 
+
+class MissingDeviceError(RuntimeError):
+    """A device that was asked for and cannot be had, with the reason."""
+
+
 _SECONDS_BETWEEN_LINES = 3.0
 
 
 def say(message: str) -> None:
     """Print to stderr."""
     print(message, file=sys.stderr)
+
+
+def check_new(*paths: Path) -> None:
+    """Raise FileExistsError for a file that is there already."""
+    for path in paths:
+        if path.exists():
+            message = f"{path} exists; name another --out, or delete it"
+            raise FileExistsError(message)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM, a batch system's warning, end the command as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before: Any = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -211,7 +211,7 @@ def claim(device: str, threads: int | None = None) -> Device:
             has used TensorFlow before, or the product was not computed on the device.
 
     """
-    number = _number(device)
+    number = number_of(device)
     threads = allotted_cpus() if threads is None else threads
     if threads < 1:
         message = f"{threads} threads were asked for; give 1 or more"
@@ -259,8 +259,8 @@ def check_placement(device: Device) -> None:
         raise RuntimeError(message)
 
 
-def _number(device: str) -> int | None:
-    """Return the N of gpu:N, 0 for gpu, None for cpu."""
+def number_of(device: str) -> int | None:
+    """Return the N of gpu:N, 0 for gpu, None for cpu; ValueError for what is no device's name."""
     if device == "cpu":
         return None
     match = re.fullmatch(r"gpu(?::(0|[1-9][0-9]{0,3}))?", device)

@@ -163,10 +163,10 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     folder = Path(folder)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files = [figures.save(picture.figure, folder / "figures", picture.name) for picture in drawn]
-    view["figures"] = [_shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]
+    view["figures"] = [shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]
     paths = folder / "report.html", folder / "report.md", folder / "results.csv"
     for path in paths[:2]:
-        path.write_text(_template(path.name).render(view), encoding="utf-8")
+        path.write_text(template(path.name).render(view), encoding="utf-8")
     table(arms).to_csv(paths[2], index=False)
     return Report(*paths, tuple(path for pair in files for path in pair), comparisons, refused, answer)
 
@@ -619,7 +619,7 @@ def _command(records: Sequence[Record]) -> str:
     return f"cifar report {shlex.join(folders)}"
 
 
-def _shown(picture: Picture, png: Path, svg: Path) -> dict[str, Any]:
+def shown(picture: Picture, png: Path, svg: Path) -> dict[str, Any]:
     """A picture for the templates; identifiers in its SVG get its name, for all share one page."""
     drawing = svg.read_text(encoding="utf-8")
     drawing = drawing[drawing.index("<svg") :]
@@ -696,8 +696,8 @@ def _percent(part: float) -> str:
     return f"{100 * part:.4g}\N{NO-BREAK SPACE}%"
 
 
-def _template(name: str) -> jinja2.Template:
-    """The template of `report.html` or `report.md`; only the first escapes HTML."""
+def template(name: str) -> jinja2.Template:
+    """The template of a page by its name, such as `report.html` or `report.md`; only HTML is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=name.endswith(".html"),

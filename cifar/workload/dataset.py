@@ -133,6 +133,32 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = silent) -> None
                 raise _damaged(path, f"{name} differs from the digest that was written with it")
 
 
+def read(
+    path: str | os.PathLike[str], split: str = "train", start: int = 0, count: int = 1
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return `count` images uint8 (count, 32, 32, 3) of `split` from position `start` on, and labels uint8 (count,).
+
+    Raises what `describe` raises, and ValueError for positions that the split does not have and for labels
+    beyond 0 to 9.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        found = _described(path, file)
+        images = {"train": found.train, "valid": found.valid}[split]
+        if not 0 <= start <= start + count <= images:
+            asked = f"image {start}" if count == 1 else f"images {start} to {start + count - 1}"
+            msg = f"{path} has no {asked}: {split} has {images:,} images, 0 to {images - 1}"
+            raise ValueError(msg)
+        rows = slice(start, start + count)
+        try:
+            pixels, labels = file[f"x_{split}"][rows], file[f"y_{split}"][rows, 0]
+        except (OSError, RuntimeError) as error:
+            raise _damaged(path, f"{split} cannot be read ({error})") from error
+    if labels.max(initial=0) >= len(CLASS_NAMES):
+        raise _damaged(path, f"y_{split} has the label {labels.max()}; labels are 0 to 9")
+    return pixels, labels
+
+
 def lesson_layout(path: str | os.PathLike[str], *, progress: Progress = silent) -> Path:
     """Return a file with the same arrays and attributes as `path`, laid out as the lesson does it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -57,6 +58,36 @@ def digest(model: keras.Model) -> str:
     for weight in model.trainable_weights:
         sha.update(np.ascontiguousarray(weight).tobytes())
     return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a layer makes of one image, and what that costs."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    """Of its output."""
+    parameters: int
+    flop: int
+    """Of the forward pass, as `forward_flop` counts; 0 where no weights are multiplied."""
+    activations: int
+    """Numbers in its output, each of which training keeps for the way back: 4 bytes in float32."""
+
+
+def layers(model: keras.Model) -> list[Layer]:
+    """Every layer of `model` in order, for one image."""
+    return [
+        Layer(
+            name=layer.name,
+            kind=type(layer).__name__,
+            shape=(shape := tuple(layer.output.shape[1:])),
+            parameters=layer.count_params(),
+            flop=_layer_flop(layer),
+            activations=int(np.prod(shape)),
+        )
+        for layer in model.layers
+    ]
 
 
 def forward_flop(model: keras.Model) -> int:

@@ -77,10 +77,7 @@ def _one_step(model: keras.Model) -> Callable[[Any, Any], Any]:
     def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors
         if images.dtype == tf.uint8:
             images, labels = tf.cast(images, tf.float32) / 255.0, tf.one_hot(labels, CLASSES)
-        with tf.GradientTape() as tape:
-            loss = loss_of(labels, model(images, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        model.optimizer.apply(gradients, model.trainable_variables)
+        loss, _ = _update(model, loss_of, images, labels)
         return loss
 
     return one_step
@@ -100,6 +97,28 @@ def _in_turn(model: keras.Model, call: Callable[[Any], Any], items: Any) -> Any:
         return tf.map_fn(call, items, fn_output_signature=tf.float32, parallel_iterations=1)
     count = tf.nest.flatten(items)[0].shape[0]
     return tf.stack([call(tf.nest.map_structure(lambda part, at=at: part[at], items)) for at in range(count)])
+
+
+def counting_step(model: keras.Model) -> Callable[[Any, Any], Pair]:
+    """As `step`, on float32 images, but to the batch's mean loss and its number of hits before the step, tensors ()."""
+    loss_of = keras.losses.CategoricalCrossentropy()
+
+    def one_step(images: Any, labels: Any) -> Pair:  # noqa: ANN401 tensors or arrays
+        loss, found = _update(model, loss_of, images, labels)
+        hits = tf.equal(tf.argmax(found, axis=1), tf.argmax(labels, axis=1))
+        return loss, tf.reduce_sum(tf.cast(hits, tf.float32))
+
+    return _compiled(model, one_step)
+
+
+def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any, labels: Any) -> Pair:  # noqa: ANN401
+    """Change the weights by one step; the batch's mean loss and its probabilities (n, 10) before that."""
+    with tf.GradientTape() as tape:
+        probabilities = model(images, training=True)
+        loss = loss_of(labels, probabilities)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    model.optimizer.apply(gradients, model.trainable_variables)
+    return loss, probabilities
 
 
 def forward(model: keras.Model) -> Callable[[Any], Any]:
@@ -122,9 +141,11 @@ def on_device(batches: Iterable[Pair]) -> list[Pair]:
     return [(tf.identity(images), tf.identity(labels)) for images, labels in batches]
 
 
-def evaluate(model: keras.Model, batches: Iterable[Pair]) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over all images of `batches` (each image weighs the same)."""
-    probabilities = forward(model)
+def evaluate(probabilities: Callable[[Any], Any], batches: Iterable[Pair]) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy over all images of `batches`, each image weighing the same.
+
+    `probabilities` is the network's `forward`, made once: each making is a new trace and a new compilation.
+    """
     loss = hits = images = 0.0
     for pixels, labels in batches:
         found = np.asarray(probabilities(pixels), np.float64)
@@ -134,9 +155,10 @@ def evaluate(model: keras.Model, batches: Iterable[Pair]) -> tuple[float, float]
     return loss / images, hits / images
 
 
-def predict(model: keras.Model, images: NDArray[np.float32], batch_size: int = 250) -> NDArray[np.float32]:
-    """Probabilities float32 (n, 10) of images float32 (n, 32, 32, 3) in [0, 1], in batches."""
-    probabilities = forward(model)
+def predict(
+    probabilities: Callable[[Any], Any], images: NDArray[np.float32], batch_size: int = 250
+) -> NDArray[np.float32]:
+    """Probabilities float32 (n, 10) of images float32 (n, 32, 32, 3) in [0, 1], in batches; see `evaluate`."""
     parts = range(0, len(images), batch_size)
     return np.concatenate([np.asarray(probabilities(images[at : at + batch_size])) for at in parts])
 

@@ -39,6 +39,31 @@ def test_steps_equal_keras(small, network):
         np.testing.assert_allclose(ours, keras_own, atol=1e-4)
 
 
+def test_counting_step_is_the_same_step(small, network):
+    """The step that counts hits gives the losses of the plain one, and hits as the probabilities before it say."""
+    generator, plain = DataGenerator(small, batch_size=50), training.prepare(model.build())
+    counting, step = training.counting_step(network), training.step(plain)
+    for images, labels in training.take(generator, 3):
+        loss, hits = counting(images, labels)
+        assert float(loss) == pytest.approx(float(step(images, labels)), rel=1e-4)
+        assert float(hits) in range(51)
+    without_dropout = keras.Sequential([layer for layer in network.layers if "dropout" not in layer.name])
+    training.prepare(without_dropout)
+    expected = (without_dropout(images).numpy().argmax(axis=1) == labels.argmax(axis=1)).sum()
+    _, hits = training.counting_step(without_dropout)(images, labels)
+    assert float(hits) == expected
+
+
+def test_evaluation_and_prediction_trace_nothing_anew(small, network):
+    """A forward pass made once serves any number of evaluations and predictions of the same shapes."""
+    generator = DataGenerator(small, "valid", batch_size=50, shuffle=False)
+    probabilities = training.forward(network)
+    for _ in range(3):
+        training.evaluate(probabilities, training.take(generator, 5))
+        training.predict(probabilities, generator[0][0], batch_size=50)
+    assert probabilities.experimental_get_tracing_count() == 1
+
+
 def test_step_is_traced_once(small, network):
     """Warm-up is one trace: further steps of the same shape compile nothing."""
     step = training.step(network)
@@ -108,7 +133,7 @@ def test_learns(small, network):
 def test_evaluate_equals_keras(small, network):
     """Loss and accuracy over unequal batches are those that Keras gives for the whole set."""
     generator = DataGenerator(small, "valid", batch_size=60, shuffle=False)
-    loss, accuracy = training.evaluate(network, training.take(generator, len(generator)))
+    loss, accuracy = training.evaluate(training.forward(network), training.take(generator, len(generator)))
     images, labels = DataGenerator(small, "valid", batch_size=250, shuffle=False)[0]
     expected = network.evaluate(images, labels, batch_size=250, verbose=0, return_dict=True)
     assert loss == pytest.approx(expected["loss"], rel=1e-4)
@@ -118,7 +143,7 @@ def test_evaluate_equals_keras(small, network):
 def test_predict_equals_the_layers(small, network):
     """Predictions in batches, the last one partial, are the plain layers' for all images at once."""
     images, _ = DataGenerator(small, "valid", batch_size=103)[0]
-    found = training.predict(network, images, batch_size=50)
+    found = training.predict(training.forward(network), images, batch_size=50)
     assert found.shape == (103, 10)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, network(images, training=False), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,158 @@
+"""From two sides, each a device and a precision, to whether they agree on a batch within rounding: `cifar agree`."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar.cli.data import ready
+from cifar.cli.terminal import check_new
+from cifar.cli.train import GATE, claim, use_tensorflow
+
+if TYPE_CHECKING:
+    import argparse
+
+_IMAGES = 20
+
+
+def add_agree(commands: Any) -> None:  # noqa: ANN401
+    """`cifar agree`."""
+    parser = commands.add_parser("agree", help="whether two devices or precisions agree on outputs, loss and gradients")
+    parser.set_defaults(command=_agree)
+    side = "DEVICE or DEVICE@PRECISION (float32, tf32, float64, bfloat16), or a file of --out"
+    parser.add_argument("one", metavar="A", help=side)
+    parser.add_argument("other", metavar="B", nargs="?", help="the same; without it A is only computed, into --out")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="with the weights of this run (default: untrained)")
+    parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
+    parser.add_argument("--out", type=Path, metavar="FILE.npz", help="write A's numbers, to be compared elsewhere")
+
+
+def _agree(options: argparse.Namespace) -> int:
+    """Compute one side, or compare two; 1 where they lie further apart than rounding explains."""
+    if (options.other is None) == (options.out is None):
+        message = "give two sides to compare, or one side and --out FILE.npz to write it"
+        raise ValueError(message)
+    for side in filter(None, (options.one, options.other)):
+        if not Path(side).is_file():
+            _parsed(side)
+    data = ready(options.dataset).path
+    if options.out:
+        check_new(options.out)
+        return _write(options, data)
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for name, side in (("one", options.one), ("other", options.other)):
+            files.append(Path(side) if Path(side).is_file() else Path(folder) / f"{name}.npz")
+            if not Path(side).is_file() and (code := _computed(side, files[-1], data, options.run)):
+                return code
+        one, other = map(_read, files)
+    return _compared(options, data, one, other)
+
+
+def _parsed(side: str) -> tuple[str, str]:
+    """Device and precision of a side; ValueError for what names none."""
+    from cifar.measure import devices  # noqa: PLC0415
+
+    device, _, precision = side.partition("@")
+    precision = precision or "float32"
+    devices.number_of(device)
+    if precision not in {"float32", "tf32", "float64", "bfloat16"} or (precision == "tf32" and device == "cpu"):
+        message = f"{side}: {device} does not compute in {precision}; give float32, float64, bfloat16, or on GPUs tf32"
+        raise ValueError(message)
+    return device, precision
+
+
+def _computed(side: str, path: Path, data: Path, run: Path | None) -> int:
+    """Let a fresh process compute a side into `path`, for a process is bound to one device; its exit code."""
+    command = [sys.executable, "-m", "cifar", "agree", side, "--out", str(path), "--dataset", str(data)]
+    command += [] if run is None else ["--run", str(run)]
+    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode  # noqa: S603 our own command
+
+
+def _task(data: Path, folder: Path | None) -> tuple[Any, Any, Any, str]:
+    """Weights, images and labels of the batch, and a digest of all three."""
+    from cifar.workload import course, model  # noqa: PLC0415
+    from cifar.workload.generator import DataGenerator  # noqa: PLC0415
+
+    if folder is None:
+        weights = model.build().get_weights()
+    else:
+        run = course.load(folder)
+        course.check_dataset(run, data)
+        weights = course.restored(run).get_weights()
+    images, labels = DataGenerator(data, batch_size=_IMAGES)[0]
+    digest = hashlib.sha256(b"".join(part.tobytes() for part in (*weights, images, labels))).hexdigest()
+    return weights, images, labels, digest
+
+
+def _write(options: argparse.Namespace, data: Path) -> int:
+    """Compute A on its device and write it."""
+    use_tensorflow()
+    import numpy as np  # noqa: PLC0415
+
+    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.workload import agreement  # noqa: PLC0415
+
+    name, precision = _parsed(options.one)
+    device = claim(name)
+    with device.scope():
+        weights, images, labels, digest = _task(data, options.run)
+        watch = placement.Audit(device).watch
+        found = agreement.compute(weights, images, labels, precision, watch=watch)
+    np.savez(options.out, **found, side=options.one, precision=precision, task=digest)  # type: ignore[arg-type]
+    print(f"{options.one}: {options.out}")
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A side's arrays and facts; ValueError for a file that is none."""
+    import zipfile  # noqa: PLC0415
+
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        return {**found, **{name: str(found[name]) for name in ("side", "precision", "task")}}
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        message = f"{path} is no file of `cifar agree --out`, or is cut short ({error}); make it anew"
+        raise ValueError(message) from error
+
+
+def _compared(options: argparse.Namespace, data: Path, one: dict[str, Any], other: dict[str, Any]) -> int:
+    """Print each distance in units of its tolerance, the largest last; 1 where one is beyond."""
+    use_tensorflow()
+    device = claim("cpu")
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from cifar.workload import agreement  # noqa: PLC0415
+
+    with device.scope():
+        weights, images, labels, digest = _task(data, options.run)
+        if not one["task"] == other["task"] == digest:
+            message = "the sides were computed with other weights or another batch; make both anew"
+            raise ValueError(message)
+        precisions = [side["precision"] for side in (one, other)]
+        tolerances = agreement.tolerances(weights, images, labels, precisions)
+    arrays = [{name: side[name] for name in tolerances} for side in (one, other)]
+    distances = agreement.distances(*arrays)
+    names = [side["side"] for side in (one, other)]
+    table = Table(title=f"{names[0]} and {names[1]}, on {_IMAGES} images")
+    for column in ("what", "distance", "tolerance", "in its units"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    units = {name: distances[name] / tolerances[name] for name in tolerances}
+    for name, unit in units.items():
+        table.add_row(name, f"{distances[name]:.1e}", f"{tolerances[name]:.1e}", f"{unit:.3f}")
+    Console().print(table)
+    print("Distances are norms of differences over norms; tolerances are five standard deviations of rounding.")
+    worst = max(units, key=lambda name: units[name])
+    agrees = not units[worst] > 1
+    print(
+        f"They {'agree' if agrees else 'do not agree'}: the largest distance is {units[worst]:.3f} tolerances, {worst}"
+    )
+    return 0 if agrees else GATE

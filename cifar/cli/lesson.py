@@ -1,0 +1,264 @@
+"""From the command line through the lesson: its devices, its network, and all of its steps into one folder."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar.cli.data import ready
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, say
+from cifar.cli.train import claim, use_tensorflow
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_SAMPLES, _ASKED = 14, 24
+_PAGE = "lesson.html"
+
+
+def add_devices(commands: Any) -> None:  # noqa: ANN401
+    """`cifar devices`."""
+    parser = commands.add_parser("devices", help="which devices this node has, and why a GPU is missing")
+    parser.set_defaults(command=_devices)
+
+
+def _devices(_options: argparse.Namespace) -> int:
+    """Print devices and versions, and for a missing GPU the reason and the remedy."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from cifar.measure import devices, environment  # noqa: PLC0415
+
+    facts, node = devices.observe(), environment.node()
+    table = Table(title="Devices")
+    for column in ("--device", "model", "processors", "memory"):
+        table.add_column(column)
+    allotted = f"{node['cpus']} of {node['logical_cores']}"
+    table.add_row("cpu", _fact(node["cpu_model"]), allotted, _gibibytes(node["memory_bytes"]))
+    gpus = environment.nvidia(devices.Device("cpu", "/device:CPU:0", "cpu", node["cpus"]))["gpus"]
+    if facts.computes:
+        for number, gpu in enumerate(gpus if isinstance(gpus, list) else [{}] * len(facts.gpus)):
+            memory = _gibibytes(gpu.get("memory_bytes"))
+            table.add_row(f"gpu:{number}" if number else "gpu", _fact(gpu.get("name")), "", memory)
+    Console().print(table)
+    if facts.computes:
+        print("A GPU computes here: --device gpu uses it, --device cpu does not.")
+    else:
+        print(f"No GPU: {devices.explain(facts)}")
+        print("All that runs here runs on the CPU.")
+    versions = dict(environment.installed())
+    names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "h5py", "cifar-bench")
+    shown = [f"{name} {versions[name]}" for name in names if name in versions]
+    print(f"Versions: Python {sys.version.split()[0]}, {', '.join(shown)}")
+    print(f"CUDA that TensorFlow was built with: {facts.cuda_version or 'none'}; driver: {facts.driver or 'none'}")
+    return 0
+
+
+def _fact(value: Any) -> str:  # noqa: ANN401 any JSON
+    """A fact, or the reason why there is none."""
+    return str(value["unmeasurable"] if isinstance(value, dict) else value)
+
+
+def _gibibytes(value: object) -> str:
+    """Bytes in GiB; for anything else "not known"."""
+    return f"{value / 2**30:.1f} GiB" if isinstance(value, int) else "not known"
+
+
+def add_model(commands: Any) -> None:  # noqa: ANN401
+    """`cifar model`."""
+    parser = commands.add_parser("model", help="the network: layers, shapes, parameters, FLOP and activations")
+    parser.set_defaults(command=_model)
+
+
+def _model(_options: argparse.Namespace) -> int:
+    """Print the network's layers, for one image."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    claim("cpu")
+    from cifar.workload import model  # noqa: PLC0415
+
+    network = model.build()
+    layers = model.layers(network)
+    table = Table(title="The lesson's network, for one image of 32 x 32 x 3", show_footer=True)
+    parameters, activations = (sum(getattr(layer, name) for layer in layers) for name in ("parameters", "activations"))
+    table.add_column("layer", "together")
+    table.add_column("kind")
+    for column, total in (
+        ("output", ""),
+        ("parameters", f"{parameters:,}"),
+        ("FLOP", f"{model.forward_flop(network):,}"),
+        ("activations", f"{activations:,}"),
+    ):
+        table.add_column(column, total, justify="right")
+    for layer in layers:
+        shape = "x".join(map(str, layer.shape))
+        numbers = (f"{number:,}" for number in (layer.parameters, layer.flop, layer.activations))
+        table.add_row(layer.name, layer.kind, shape, *numbers)
+    Console().print(table)
+    print("FLOP: multiplications and additions of the forward pass; activations: float32 numbers, 4 bytes each.")
+    print(f"A training step costs {model.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
+    return 0
+
+
+# --- all of it
+
+
+def add_lesson(commands: Any) -> None:  # noqa: ANN401
+    """`cifar lesson`."""
+    parser = commands.add_parser("lesson", help="every step of the lesson on each device, told on one page")
+    parser.set_defaults(command=_lesson)
+    parser.add_argument(
+        "--device",
+        action="append",
+        dest="devices",
+        metavar="DEVICE",
+        help="cpu, gpu or gpu:N; may be repeated (default: all that this node has)",
+    )
+    parser.add_argument("--epochs", default="10", metavar="N[,N]", help="one number, or one a device (default: 10)")
+    parser.add_argument("--seed", default=0, type=int, help="of weights, batches and dropout (default: 0)")
+    parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
+    parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
+    parser.add_argument("--out", type=Path, help="the lesson's folder (default: results/lesson-<time>)")
+    parser.add_argument("--resume", action="store_true", help="continue the lesson in --out")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One device's part of the lesson."""
+
+    arm: str
+    device: str
+    epochs: int
+    folder: Path
+
+    def commands(self, data: str, seed: int, deterministic: bool) -> list[list[str]]:  # noqa: FBT001 a fact of the run
+        """What does it, in order; each is a command that can be repeated by hand."""
+        train = ["train", "--device", self.device, "--epochs", str(self.epochs), "--seed", str(seed)]
+        train += [*(["--deterministic"] if deterministic else []), "--dataset", data, "--out", str(self.folder)]
+        return [train, ["evaluate", str(self.folder)], ["predict", str(self.folder)]]
+
+    def todo(self, data: str, seed: int, deterministic: bool) -> list[list[str]]:  # noqa: FBT001
+        """Of these what is not done: all of it, or nothing where its folder holds all that they leave."""
+        from cifar.report import lesson  # noqa: PLC0415
+
+        train, *others = self.commands(data, seed, deterministic)
+        if not (self.folder / "run.json").exists():
+            return [train, *others]
+        try:
+            finished = len(lesson.load(self.folder).history) >= self.epochs
+        except (OSError, ValueError):
+            finished = False
+        return [] if finished else [[*train, "--resume"], *others]
+
+
+def _lesson(options: argparse.Namespace) -> int:
+    """Train, evaluate and predict on each device, each in a process of its own; then write the page."""
+    from cifar.measure import devices  # noqa: PLC0415
+
+    folder = options.out or Path("results") / f"lesson-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    _check_folder(folder, resume=options.resume)
+    survey = devices.survey()
+    chosen = options.devices or list(survey.devices)
+    for device in chosen:
+        devices.number_of(device)  # a slip is told now, not by the training
+    parts = _parts(folder, chosen, options.epochs)
+    if survey.missing_gpu and any(device.startswith("gpu") for device in chosen):
+        say(f"there is no GPU for the lesson: {survey.missing_gpu}")
+        return NOTHING_MEASURED
+    data = _data(options, parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    with interruptible():
+        for command in [
+            command for part in parts for command in part.todo(str(data), options.seed, options.deterministic)
+        ]:
+            print(f"$ cifar {shlex.join(command)}", flush=True)
+            if code := _run(command):
+                say(
+                    f"`cifar {command[0]}` ended with code {code}: continue with `cifar lesson --resume --out {folder}`"
+                )
+                return code
+    notes = [] if any(part.device != "cpu" for part in parts) else [_other_half(survey.missing_gpu)]
+    print(f"Lesson: {_page(folder, parts, data, notes)}")
+    return 0
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """Raise where the folder holds something and is not to be resumed, or is to be resumed and holds nothing."""
+    if resume and not folder.is_dir():
+        message = f"{folder} holds no lesson; begin one without --resume"
+        raise FileNotFoundError(message)
+    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        message = f"{folder} is not empty; name another --out, or continue that lesson with --resume"
+        raise FileExistsError(message)
+
+
+def _parts(folder: Path, chosen: Sequence[str], epochs: str) -> list[_Part]:
+    """Each device's part; a device named twice is two arms, `cpu` and `cpu#2`."""
+    numbers = epochs.split(",")
+    if not all(number.isdecimal() and int(number) for number in numbers) or len(numbers) not in {1, len(chosen)}:
+        message = f"--epochs {epochs}: give one number from 1 on, or {len(chosen)} with commas between"
+        raise ValueError(message)
+    seen: Counter[str] = Counter()
+    parts = []
+    for device, number in zip(chosen, numbers * (len(chosen) if len(numbers) == 1 else 1), strict=True):
+        seen[device] += 1
+        arm = device if seen[device] == 1 else f"{device}#{seen[device]}"
+        parts.append(_Part(arm, device, int(number), folder / arm.replace(":", "").replace("#", "-")))
+    return parts
+
+
+def _data(options: argparse.Namespace, parts: Sequence[_Part]) -> Path:
+    """The dataset's file; for a lesson that is resumed, the one that it began with."""
+    begun = next((part.folder for part in parts if (part.folder / "run.json").exists()), None)
+    if begun is not None:
+        use_tensorflow()
+        from cifar.workload import course  # noqa: PLC0415
+
+        return course.check_dataset(course.load(begun), options.dataset)
+    path: Path = ready(options.dataset).path
+    return path
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run `cifar COMMAND` in a fresh process, for a process is bound to one device; its exit code."""
+    process = subprocess.Popen([sys.executable, "-m", "cifar", *command])  # noqa: S603 our own command
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()  # Ctrl-C has reached it too, a SIGTERM to this process has not
+        process.wait()
+        return INTERRUPTED
+
+
+def _other_half(missing_gpu: str | None) -> str:
+    """What the GPU's half would need."""
+    if missing_gpu is None:
+        return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."
+    return f"This is the CPU's half. The GPU's was not run: {missing_gpu}"
+
+
+def _page(folder: Path, parts: Sequence[_Part], data: Path, notes: Sequence[str]) -> Path:
+    """Write the page of finished runs and return its path."""
+    from cifar.report import lesson  # noqa: PLC0415
+    from cifar.workload import dataset  # noqa: PLC0415
+
+    runs = [lesson.load(part.folder, part.arm) for part in parts]
+    facts = [(run.facts["dataset"]["path"], run.facts["seed"], run.facts["deterministic"]) for run in runs]
+    commands = [command for part, fact in zip(parts, facts, strict=True) for command in part.commands(*fact)]
+    images, labels = dataset.read(data, "train", 0, _SAMPLES)
+    return lesson.write(
+        folder,
+        runs,
+        samples_of=(images, [dataset.CLASS_NAMES[label] for label in labels]),
+        asked=dataset.read(data, "valid", 0, _ASKED)[0],
+        notes=notes,
+        commands=[f"cifar {shlex.join(command)}" for command in commands],
+    )

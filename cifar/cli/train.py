@@ -1,0 +1,292 @@
+"""From the command line to a network that is trained, evaluated and asked, each on a device that is named."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifar.cli.data import ready
+from cifar.cli.terminal import INTERRUPTED, MissingDeviceError, interruptible, progress_bar, say
+
+if TYPE_CHECKING:
+    from cifar.measure.devices import Device
+    from cifar.workload.course import Run
+
+GATE = 1
+_SHOWN = 24
+
+
+def use_tensorflow() -> None:
+    """Choose Keras's backend, and what TensorFlow says unasked; to be called before either is imported."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors only
+
+
+def claim(name: str, *, deterministic: bool = False) -> Device:
+    """Bind this process to the device `name`; MissingDeviceError says why it cannot be had.
+
+    `deterministic` makes every operation give the same bits each time, or fail where it has no such kernel.
+
+    """
+    from cifar.measure import devices  # noqa: PLC0415
+
+    use_tensorflow()
+    try:
+        device = devices.claim(name)
+    except ModuleNotFoundError as error:
+        raise MissingDeviceError(devices.missing_gpu_reason()) from error
+    except RuntimeError as error:
+        raise MissingDeviceError(str(error)) from error
+    if deterministic:
+        import tensorflow as tf  # noqa: PLC0415
+
+        tf.config.experimental.enable_op_determinism()
+    return device
+
+
+def add_train(commands: Any) -> None:  # noqa: ANN401
+    """`cifar train`."""
+    parser = commands.add_parser("train", help="train the network on one device, into a run folder")
+    parser.set_defaults(command=_train)
+    parser.add_argument("--device", help="cpu, gpu or gpu:N (default: cpu)")
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="passes over the training images (default: 10)")
+    parser.add_argument("--until", type=_part, metavar="0.70", help="stop at this validation accuracy")
+    parser.add_argument("--seed", type=int, help="of weights, batches and dropout (default: 0)")
+    parser.add_argument("--deterministic", action="store_true", default=None, help="the same bits every time; slower")
+    parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder (default: results/train-<time>)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="continue the run in --out from its last epoch")
+    again.add_argument("--force", action="store_true", help="replace the run in --out")
+
+
+def _positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        message = f"{text} is no whole number from 1 on"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _part(text: str) -> float:
+    """A number above 0, and at most 1."""
+    try:
+        part = float(text)
+    except ValueError:
+        part = 0.0
+    if not 0 < part <= 1:
+        message = f"{text} is no accuracy above 0 and up to 1, such as 0.70"
+        raise argparse.ArgumentTypeError(message)
+    return part
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train, and print each epoch."""
+    use_tensorflow()
+    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.workload import course  # noqa: PLC0415
+
+    with interruptible():
+        run, device = (_continued if options.resume else _begun)(options)
+        asked = run.facts["asked"]
+        print(f"Training on {_named(device)} into {run.folder}")
+        try:
+            with course.locked(run.folder), device.scope(), progress_bar() as progress:
+                path, audit = course.check_dataset(run, options.dataset), placement.Audit(device)
+                run.facts["placement"] = audit.operations
+                rows = course.train(run, **asked, data=path, wait=device.wait, watch=audit.watch, progress=progress)
+                for row in rows:
+                    print(_in_words(row, asked["epochs"]), flush=True)
+        except KeyboardInterrupt:
+            done = f"interrupted after {len(run.epochs)} finished epochs"
+            say(f"{done}; continue with `cifar train --resume --out {run.folder}`")
+            return INTERRUPTED
+    return _say_result(run, asked["until"])
+
+
+def _begun(options: argparse.Namespace) -> tuple[Run, Device]:
+    """A new run folder and its device; whatever is wrong is told before the folder is touched."""
+    from cifar.measure import environment  # noqa: PLC0415
+    from cifar.workload import course, dataset  # noqa: PLC0415
+
+    folder = options.out or Path("results") / f"train-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    course.check_free(folder, force=options.force)
+    found = ready(options.dataset)
+    with progress_bar() as progress:
+        dataset.verify(found.path, progress=progress)
+    device = claim(options.device or "cpu", deterministic=bool(options.deterministic))
+    facts = environment.collect(device, found)
+    with device.scope():
+        run = course.start(
+            folder,
+            found.path,
+            device=device.name,
+            seed=options.seed or 0,
+            deterministic=bool(options.deterministic),
+            force=options.force,
+            facts={
+                "asked": {"epochs": options.epochs or 10, "until": options.until},
+                "fingerprint": environment.fingerprint(facts),
+                "environment": facts,
+            },
+        )
+    return run, device
+
+
+def _continued(options: argparse.Namespace) -> tuple[Run, Device]:
+    """The run in --out and its device; ValueError where something else is asked for than what it began with."""
+    from cifar.measure import environment  # noqa: PLC0415
+    from cifar.workload import course, dataset  # noqa: PLC0415
+
+    if options.out is None:
+        message = "--resume needs --out RUN, the folder to continue in"
+        raise ValueError(message)
+    run = course.load(options.out)
+    for name in ("device", "seed", "deterministic"):
+        asked = getattr(options, name)
+        if asked is not None and asked != run.facts[name]:
+            message = f"{run.folder} began with --{name} {run.facts[name]}, not {asked}; leave that out, or use --force"
+            raise ValueError(message)
+    path = course.check_dataset(run, options.dataset)
+    device = claim(run.facts["device"], deterministic=run.facts["deterministic"])
+    course.check_place(run, environment.fingerprint(environment.collect(device, dataset.describe(path))))
+    run.facts["asked"] |= {name: value for name in ("epochs", "until") if (value := getattr(options, name)) is not None}
+    return run, device
+
+
+def _named(device: Device) -> str:
+    """A device with what it is."""
+    return f"{device.name} ({device.model})" if device.model else f"{device.name} ({device.threads} threads)"
+
+
+def _in_words(row: dict[str, Any], epochs: int) -> str:
+    """One finished epoch in a line."""
+    return (
+        f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}; "
+        f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.2%}; "
+        f"{row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s"
+    )
+
+
+def _say_result(run: Run, until: float | None) -> int:
+    """Print what the training came to; 1 where it did not come to `until`."""
+    from cifar.workload import course  # noqa: PLC0415
+
+    images, seconds = (sum(row[name] for row in run.epochs) for name in ("images", "seconds"))
+    print(f"{len(run.epochs)} epochs, {images:,} images in {seconds:.1f} s of training; energy was not measured")
+    print(f"Run: {run.folder}")
+    if until is None:
+        return 0
+    best = max(row["val_accuracy"] for row in run.epochs)
+    if course.reached(run, until):
+        print(f"reached {until:.0%} validation accuracy: {best:.2%}")
+        return 0
+    print(f"did not reach {until:.0%} validation accuracy; the best was {best:.2%}: continue with --resume --epochs N")
+    return GATE
+
+
+# --- a trained network at work
+
+
+def add_evaluate(commands: Any) -> None:  # noqa: ANN401
+    """`cifar evaluate`."""
+    parser = commands.add_parser("evaluate", help="cross-entropy and accuracy of a run on the validation images")
+    parser.set_defaults(command=_evaluate)
+    _add_run(parser)
+
+
+def add_predict(commands: Any) -> None:  # noqa: ANN401
+    """`cifar predict`."""
+    parser = commands.add_parser("predict", help="what a run takes each validation image for, 24 of them as a picture")
+    parser.set_defaults(command=_predict)
+    _add_run(parser)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """The options of what asks a trained network."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a folder of `cifar train`")
+    parser.add_argument("--device", help="cpu, gpu or gpu:N (default: the one it was trained on)")
+    parser.add_argument("--dataset", type=Path, help="where the run's HDF5 file is now (default: where it was)")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    """Evaluate, print and write `evaluation.json`."""
+    use_tensorflow()
+    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.workload import course, training  # noqa: PLC0415
+    from cifar.workload.generator import DataGenerator  # noqa: PLC0415
+
+    run, path, device = _opened(options)
+    audit = placement.Audit(device)
+    with device.scope():
+        probabilities = audit.watch("evaluation", training.forward(course.restored(run)))
+        valid = DataGenerator(path, "valid", run.facts["batch_size"], shuffle=False)
+        begin = time.perf_counter()
+        loss, accuracy = training.evaluate(probabilities, training.take(valid, len(valid)))
+        seconds = time.perf_counter() - begin
+    facts = {
+        "device": device.name,
+        "epoch": len(run.epochs),
+        "weights": run.epochs[-1]["weights"],
+        "images": valid.images,
+        "loss": loss,
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "placement": audit.operations,
+    }
+    course.replace(run.folder / "evaluation.json", json.dumps(facts, indent=1) + "\n")
+    print(f"Test cross-entropy: {loss:.5f}")
+    print(f"Test accuracy: {accuracy:.2%} of {valid.images:,} images")
+    print(f"Evaluated on {_named(device)} in {seconds:.2f} s, the first call's compilation included")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    """Predict every validation image, write them all and draw the first."""
+    use_tensorflow()
+    import numpy as np  # noqa: PLC0415
+
+    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.report import figures, lesson  # noqa: PLC0415
+    from cifar.workload import course, dataset, training  # noqa: PLC0415
+
+    run, path, device = _opened(options)
+    images, labels = dataset.read(path, "valid", 0, run.facts["dataset"]["valid"])
+    audit = placement.Audit(device)
+    with device.scope():
+        probabilities = audit.watch("prediction", training.forward(course.restored(run)))
+        found = training.predict(probabilities, np.divide(images, np.float32(255)), run.facts["batch_size"])
+    header = ",".join(("image", "truth", "predicted", *dataset.CLASS_NAMES))
+    lines = (
+        ",".join((str(image), str(truth), str(row.argmax()), *(f"{part:.9g}" for part in row)))
+        for image, (truth, row) in enumerate(zip(labels, found, strict=True))
+    )
+    course.replace(run.folder / "predictions.csv", "\n".join((header, *lines)) + "\n")
+    facts = {"device": device.name, "weights": run.epochs[-1]["weights"], "placement": audit.operations}
+    course.replace(run.folder / "predictions.json", json.dumps(facts, indent=1) + "\n")
+    names = dataset.CLASS_NAMES
+    sides = {device.name: [names[row.argmax()] for row in found[:_SHOWN]]}
+    figure = lesson.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)
+    picture, _ = figures.save(figure, run.folder, "predictions")
+    right = int((found.argmax(axis=1) == labels).sum())
+    print(f"{right:,} of {len(labels):,} images are named right; predicted on {_named(device)}")
+    print(f"All of them: {run.folder / 'predictions.csv'}; the first {len(images[:_SHOWN])}: {picture}")
+    return 0
+
+
+def _opened(options: argparse.Namespace) -> tuple[Run, Path, Device]:
+    """A run with at least one epoch, its dataset, and the device to ask it on."""
+    from cifar.workload import course, dataset  # noqa: PLC0415
+
+    run = course.load(options.run)
+    if not run.epochs:
+        message = f"{run.folder} has no finished epoch; continue it with `cifar train --resume --out {run.folder}`"
+        raise ValueError(message)
+    path = course.check_dataset(run, options.dataset)
+    dataset.verify(path)
+    return run, path, claim(options.device or run.facts["device"], deterministic=run.facts["deterministic"])
