@@ -76,30 +76,33 @@ class Meter:
                 _round, (self._device, call, calls), rounds=rounds
             )
             checks = check(result)
-        self._benchmark.extra_info.update(
-            calls=calls,
-            images=None if images is None else images * calls,
-            flop=None if flop is None else flop * calls,
-            bytes=None if nbytes is None else nbytes * calls,
-            needs={limit: amount * calls for limit, amount in (needs or {}).items()},
-            warmup_seconds=warmup_seconds,
-            checks=checks,
-            work=work or {},
-            memory=self._device.peak_memory(),
-        )
+        amounts = {"images": images, "flop": flop, "bytes": nbytes}
+        self._keep(calls, warmup_seconds, checks, work or {}, needs or {}, **amounts)
 
     def once(self, call: Callable[[], Any], *, check: Check) -> None:
         """Time `call` a single time, for what a process does only once; the result is seconds, not images/s."""
         with self._device.scope():
             result = self._benchmark.pedantic(_round, (self._device, call, 1))  # type: ignore[no-untyped-call]
             checks = check(result)
+        self._keep(1, None, checks, {}, {}, images=None, flop=None, bytes=None)
+
+    def _keep(
+        self,
+        calls: int,
+        warmup_seconds: float | None,
+        checks: list[str],
+        work: dict[str, str],
+        needs: dict[str, int],
+        **amounts: int | None,
+    ) -> None:
+        """Fill the result's `extra_info`: amounts and needs of a call become those of a round."""
         self._benchmark.extra_info.update(
-            calls=1,
-            images=None,
-            flop=None,
-            warmup_seconds=None,
+            {name: None if amount is None else amount * calls for name, amount in amounts.items()},
+            calls=calls,
+            needs={limit: amount * calls for limit, amount in needs.items()},
+            warmup_seconds=warmup_seconds,
             checks=checks,
-            work={},
+            work=work,
             memory=self._device.peak_memory(),
         )
 
