@@ -10,7 +10,7 @@ import argparse
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from cifar.cli import bench, data, report
+from cifar.cli import bench, data, node, report
 from cifar.cli.terminal import INTERRUPTED, WRONG_USAGE, say
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cifar-bench {version('cifar-bench')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
-    for add in (data.add_prepare, bench.add_bench, report.add_compare, report.add_report):
+    for add in (data.add_prepare, node.add_doctor, bench.add_bench, report.add_compare, report.add_report):
         add(commands)
     return parser
