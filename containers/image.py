@@ -198,9 +198,12 @@ def prepare(work: Path, variant: str, formats: list[Format]) -> Job:
     revision, epoch = output(*git, "log", "-1", "--format=%H %ct").split()
     if changed := output(*git, "status", "--porcelain").splitlines():
         say(f"{len(changed)} changed files are NOT in the image: it is built from the commit {revision}")
-    output(*git, "archive", f"--output={work / 'source.tar'}", revision)
-    with tarfile.open(work / "source.tar") as archive:
-        archive.extractall(work / "source", filter="data")
+    # Whatever this user's umask is, the files have the same modes.
+    output(*git, "-c", "tar.umask=0022", "archive", f"--output={work / 'source.tar'}", revision)
+    (work / "source").mkdir()
+    output(
+        "tar", "--extract", "--preserve-permissions", f"--file={work / 'source.tar'}", f"--directory={work / 'source'}"
+    )
     (work / "secrets").mkdir()
     for name, path in (("pip.conf", os.environ.get("PIP_CONFIG_FILE", "/etc/pip.conf")), ("ca.crt", certificate())):
         if path and Path(path).is_file():
