@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -176,8 +177,11 @@ def _folder(node: Node, name: str, folder: Path) -> Finding:
     free = shutil.disk_usage(there).free
     said = f"{folder} on {kind}, {free / _GIB:.1f} GiB free"
     elsewhere = "name another with --out" if name == "results" else "name another with XDG_CACHE_HOME"
-    if not os.access(there, os.W_OK):
-        return Finding(name, "fail", f"{folder} cannot be written", elsewhere)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return Finding(name, "fail", f"{folder} cannot be written: {error.strerror}", elsewhere)
     if free < _GIB // 2:
         return Finding(name, "fail", said, f"1 GiB is needed: make room, or {elsewhere}")
     if name != "results" and re.fullmatch(_NETWORK, kind):

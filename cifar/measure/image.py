@@ -38,6 +38,15 @@ def digest(environ: Mapping[str, str] = os.environ) -> str | None:
     return sif_digest(sif) if sif and sif.is_file() else None
 
 
+def passed_on(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variable that tells the digest to processes started from here, so that only one reads the image."""
+    try:
+        found = digest(environ)
+    except (OSError, ValueError):  # each record says why
+        found = None
+    return {"CIFAR_IMAGE_DIGEST": found} if found else {}
+
+
 @functools.cache
 def sif_digest(sif: Path) -> str:
     """Return `sha256:` and the digest of the system partition of the file `sif`.
