@@ -49,11 +49,11 @@ def test_arguments():
 
 
 def test_base():
-    """The base is the argument of that name, and by default an official Python pinned by its digest."""
+    """The base is an argument, by default an official Python by its digest alone: Apptainer takes no tag beside it."""
     head = (FOLDER / "cifar.def").read_text(encoding="utf-8").splitlines()[:2]
     assert head == ["Bootstrap: {{ BOOTSTRAP }}", "From: {{ BASE }}"]
     assert docker("FROM") == ["${BASE}"]
-    assert re.fullmatch(r"python:3\.1\d-slim-\w+@sha256:[0-9a-f]{64}", docker_pairs("ARG")["BASE"])
+    assert re.fullmatch(r"python@sha256:[0-9a-f]{64}", docker_pairs("ARG")["BASE"])
 
 
 def test_files():
