@@ -37,6 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cifar-bench {version('cifar-bench')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
-    for add in (data.add_prepare, node.add_doctor, bench.add_bench, report.add_compare, report.add_report):
-        add(commands)
+    node.add_doctor(commands)
+    data.add_prepare(commands)
+    bench.add_bench(commands)
+    node.add_replay(commands)
+    report.add_compare(commands)
+    report.add_report(commands)
     return parser

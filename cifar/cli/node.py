@@ -1,4 +1,4 @@
-"""From the command line to what is wrong with this node: `cifar doctor`."""
+"""From the command line to this node: what is wrong with it, and what repeats a result: `cifar doctor`, `replay`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cifar.cli.terminal import NOT_COMPARABLE, say
 
 if TYPE_CHECKING:
     import argparse
@@ -49,14 +51,44 @@ def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
     console = Console()
     for finding in findings:
         yield finding
-        remedy = f" -> {finding.remedy}" if finding.remedy else ""
         if not console.is_terminal:
-            print(f"{finding.status:7}  {finding.check:16}  {finding.said}{remedy}", flush=True)
+            print(finding.line, flush=True)
             continue
         line = Table.grid(padding=(0, 2))
         line.add_column(width=7)
         line.add_column(width=16)
         line.add_column()
-        said = Text.assemble(finding.said, (remedy, "cyan"))
+        said = Text.assemble(finding.said, (f" -> {finding.remedy}" if finding.remedy else "", "cyan"))
         line.add_row(Text(finding.status, STYLES[finding.status]), finding.check, said)
         console.print(line)
+
+
+def add_replay(commands: Any) -> None:  # noqa: ANN401
+    """`cifar replay`."""
+    parser = commands.add_parser("replay", help="print, or run, what would repeat a result")
+    parser.set_defaults(command=_replay)
+    parser.add_argument("result", type=Path, help="a campaign's folder, or a record in it")
+    parser.add_argument("--run", action="store_true", help="measure again, if all that the result rests on is the same")
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Print the commands; with --run measure again, or say what is not as it was."""
+    from cifar.cli import main  # noqa: PLC0415 it imports this module
+    from cifar.measure import replay  # noqa: PLC0415
+    from cifar.workload import dataset  # noqa: PLC0415
+
+    plan, facts = replay.read(options.result)
+    if not options.run:
+        for line in replay.script(plan, facts):
+            print(line)
+        return 0
+    path = Path(plan.dataset)
+    if not path.exists():
+        path = dataset.default_path(synthetic=facts["dataset"]["synthetic"])
+    different = replay.differences(facts, dataset.describe(path).digest)
+    for difference in different:
+        say(f"not as it was: {difference}")
+    if different:
+        say("nothing was measured, for it would be something else; without --run the way to repeat it is printed")
+        return NOT_COMPARABLE
+    return main(["bench", *replay.options(plan), "--dataset", str(path)])

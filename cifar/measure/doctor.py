@@ -40,6 +40,11 @@ class Finding:
     said: str
     remedy: str = ""
 
+    @property
+    def line(self) -> str:
+        """The finding as one line."""
+        return f"{self.status:7}  {self.check:16}  {self.said}" + (f" -> {self.remedy}" if self.remedy else "")
+
 
 @dataclass(frozen=True)
 class Node:
@@ -60,6 +65,15 @@ class Node:
 
 def examine(node: Node) -> Iterator[Finding]:
     """Yield the finding of each check as soon as it is made; what executes TensorFlow comes last."""
+    yield from glance(node)
+    if node.device != "gpu":
+        yield _executed(node, "cpu")
+    if node.device != "cpu":
+        yield from _gpu_side(node)
+
+
+def glance(node: Node) -> Iterator[Finding]:
+    """Yield the findings that take no process of their own, in less than a second."""
     yield from _container(node)
     yield _locked()
     yield _foreign(node)
@@ -70,10 +84,6 @@ def examine(node: Node) -> Iterator[Finding]:
         yield _folder(node, name, folder)
     yield _clock(node)
     yield _load(node)
-    if node.device != "gpu":
-        yield _executed(node, "cpu")
-    if node.device != "cpu":
-        yield from _gpu_side(node)
 
 
 def worst(findings: Sequence[Finding]) -> Status:
