@@ -511,15 +511,26 @@ def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
 
     `differs` lists the installed packages whose version is not the lock's: empty for an exact match.
     """
-    file = folder / f"requirements-{'cpu' if 'tensorflow-cpu' in packages else 'cuda'}.txt"
-    text = devices.read_text(file)
-    if text is None:
-        return unmeasurable(f"there is no {file.name} beside the package; `installed` tells what was used")
-    pins: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.MULTILINE):
-        pins.setdefault(_normal(name), set()).add(version)
+    name = "tensorflow-cpu" if "tensorflow-cpu" in packages else "tensorflow"
+    kind = "cpu" if name == "tensorflow-cpu" else "cuda"
+    locks = {
+        file: _pins(file) for file in sorted(folder.glob(f"requirements-{kind}*.txt"), key=lambda file: len(file.name))
+    }
+    if not locks:
+        return unmeasurable(f"there is no requirements-{kind}.txt beside the package; `installed` tells what was used")
+    file = next((file for file, pins in locks.items() if packages.get(name) in pins.get(name, ())), next(iter(locks)))
+    pins = locks[file]
     differs = sorted(name for name, version in packages.items() if version not in pins.get(name, {version}))
     return {"file": file.name, "sha256": _sha256([file.read_bytes()]), "differs": differs}
+
+
+def _pins(file: Path) -> dict[str, set[str]]:
+    """Return the versions that a lock names for each package, several where they depend on the platform."""
+    pins: dict[str, set[str]] = {}
+    text = file.read_text(encoding="utf-8")
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.MULTILINE):
+        pins.setdefault(_normal(name), set()).add(version)
+    return pins
 
 
 def _version() -> str | Facts:

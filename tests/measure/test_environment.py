@@ -516,6 +516,10 @@ class TestSource:
         }
         found = environment.lock(tmp_path, packages)
         assert (found["file"], found["differs"], len(found["sha256"])) == ("requirements-cpu.txt", ["keras"], 64)
+        write(tmp_path, "requirements-cpu-2.19.txt", "keras==3.15.0\ntensorflow-cpu==2.19.1\n")
+        assert environment.lock(tmp_path, packages) == found
+        older = environment.lock(tmp_path, packages | {"tensorflow-cpu": "2.19.1"})
+        assert (older["file"], older["differs"]) == ("requirements-cpu-2.19.txt", ["keras"])
         assert "requirements-cuda.txt" in environment.lock(tmp_path, {"tensorflow": "2.21.0"})["unmeasurable"]
 
     def test_commit(self, package):
