@@ -160,7 +160,8 @@ class Sif(Format):
 def main() -> int:
     """Build, check and describe; 1 where two builds differ."""
     parser = argparse.ArgumentParser(prog="nox -s image --", description="Build the images that this machine can.")
-    parser.add_argument("--variant", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    locks = sorted(path.stem.removeprefix("requirements-") for path in (TOP / "containers").glob("requirements-c*.txt"))
+    parser.add_argument("--variant", choices=locks, default="cpu", help="the lock to install (default: %(default)s)")
     parser.add_argument("--verify", action="store_true", help="build twice and compare the digests")
     options = parser.parse_args()
     formats = available()

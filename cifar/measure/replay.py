@@ -31,9 +31,7 @@ def read(result: Path) -> tuple[Plan, Facts]:
         except (ValueError, KeyError, TypeError):
             continue
         return plan, facts
-    message = (
-        f"{folder} holds a plan and no record; there is nothing to repeat but `cifar bench --resume --out {folder}`"
-    )
+    message = f"{folder} holds a plan and no record: begin it by `cifar bench --resume --out {folder}`"
     raise ValueError(message)
 
 
@@ -77,8 +75,8 @@ def _packages(lock: Facts) -> Iterator[str]:
 
 def _image(facts: Facts) -> Iterator[str]:
     """The lines that build the image, which is to have the same digest."""
-    container = facts["container"]
-    variant = "cuda" if isinstance(facts["software"]["cuda_build"], str) else "cpu"
+    container, lock = facts["container"], facts["source"]["lock"]
+    variant = lock.get("file", "requirements-cpu.txt").removeprefix("requirements-").removesuffix(".txt")
     yield f"# The image, run by {container['kind']}: {_known(container['image'])}, {_known(container['digest'])}"
     yield f"nox -s image -- --variant {variant}"
     if container["kind"] == "apptainer":

@@ -25,7 +25,6 @@ def facts(**changes):
     here = {
         "node": {"cpu_model": "Staged CPU"},
         "gpus": [{"name": "Staged GPU"}],
-        "software": {"cuda_build": "12.5.1"},
         "source": environment.source() | {"commit": "ab12", "dirty": False},
         "container": {"kind": "none", "image": environment.unmeasurable("x"), "digest": environment.unmeasurable("x")},
         "dataset": {"digest": "d" * 64, "source": "made up", "synthetic": True},
@@ -81,7 +80,8 @@ def test_script_of_a_checkout():
 def test_script_of_an_image():
     """In Apptainer: the image with its digest, built anew, and the command inside it."""
     image = {"kind": "apptainer", "image": "cifar-bench:0.1.0-cuda", "digest": "sha256:12"}
-    lines = list(replay.script(campaign.Plan(**PLAN), facts(container=image)))
+    source = facts()["source"] | {"lock": {"file": "requirements-cuda.txt", "sha256": "34", "differs": []}}
+    lines = list(replay.script(campaign.Plan(**PLAN), facts(container=image, source=source)))
     assert any("sha256:12" in line for line in lines)
     assert "nox -s image -- --variant cuda" in lines
     assert lines[-1].startswith("apptainer exec --nv")
