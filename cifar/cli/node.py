@@ -56,7 +56,7 @@ def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
             continue
         line = Table.grid(padding=(0, 2))
         line.add_column(width=7)
-        line.add_column(width=16)
+        line.add_column(width=18)
         line.add_column()
         said = Text.assemble(finding.said, (f" -> {finding.remedy}" if finding.remedy else "", "cyan"))
         line.add_row(Text(finding.status, STYLES[finding.status]), finding.check, said)

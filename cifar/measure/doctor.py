@@ -43,7 +43,7 @@ class Finding:
     @property
     def line(self) -> str:
         """The finding as one line."""
-        return f"{self.status:7}  {self.check:16}  {self.said}" + (f" -> {self.remedy}" if self.remedy else "")
+        return f"{self.status:7}  {self.check:18}  {self.said}" + (f" -> {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True)

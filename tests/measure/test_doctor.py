@@ -348,7 +348,7 @@ class TestCommand:
         assert cli.main(["doctor", "--device", "gpu"]) == 1
         lines = capsys.readouterr().out.splitlines()
         assert all(line.split()[0] in doctor.SEVERITY for line in lines)
-        assert lines[-1].startswith("fail     gpu               TensorFlow falls back to the CPU: ")
+        assert lines[-1].startswith("fail     gpu                 TensorFlow falls back to the CPU: ")
         assert " -> " in lines[-1]
 
     def test_json(self, capsys):
