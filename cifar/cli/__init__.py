@@ -10,12 +10,19 @@ import argparse
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from cifar.cli import agree, bench, data, lesson, report, train
+from cifar.cli import agree, bench, data, lesson, node, report, train
 from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, WRONG_USAGE, MissingDeviceError, say
 from cifar.measure.placement import MisplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+ADDED = (
+    *(node.add_doctor, lesson.add_devices, data.add_prepare, data.add_data),
+    *(bench.add_bench, report.add_compare, report.add_report, node.add_replay),
+    *(lesson.add_lesson, lesson.add_model, train.add_train, train.add_evaluate, train.add_predict, agree.add_agree),
+)
+"""The commands in the order of the help: look at the node and the data; measure; teach."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,10 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cifar-bench {version('cifar-bench')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
-    for add in (data.add_prepare, bench.add_bench, report.add_compare, report.add_report):
-        add(commands)
-    for add in (lesson.add_devices, data.add_data, lesson.add_model, train.add_train, train.add_evaluate):
-        add(commands)
-    for add in (train.add_predict, agree.add_agree, lesson.add_lesson):
+    for add in ADDED:
         add(commands)
     return parser

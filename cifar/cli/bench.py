@@ -56,6 +56,7 @@ def _bench(options: argparse.Namespace) -> int:
             return NOTHING_MEASURED
         folder = options.out or Path("results") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
         campaign.start(folder, plan)
+        _examine(folder, plan)
     print(f"Measuring {', '.join(plan.arms)}: {plan.runs} runs each, {plan.effort}, into {folder}")
     if plan.missing_gpu:
         print(f"No GPU is measured: {plan.missing_gpu}")
@@ -68,6 +69,17 @@ def _bench(options: argparse.Namespace) -> int:
     for failure in failures:
         say(failure)
     return _report_campaign(options, folder, plan) or (NOTHING_MEASURED if failures else 0)
+
+
+def _examine(folder: Path, plan: Plan) -> None:
+    """Keep with the campaign what was wrong with the node when it began; say what may spoil the numbers."""
+    from cifar.measure import doctor  # noqa: PLC0415
+
+    found = list(doctor.glance(doctor.Node({"results": folder, "data": Path(plan.dataset).parent})))
+    (folder / "doctor.txt").write_text("".join(f"{finding.line}\n" for finding in found), encoding="utf-8")
+    for finding in found:
+        if finding.status in {"warn", "fail"}:
+            say(f"{finding.check}: {finding.said}" + (f" -> {finding.remedy}" if finding.remedy else ""))
 
 
 def _plan(options: argparse.Namespace) -> Plan:

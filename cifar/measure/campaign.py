@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cifar
+from cifar.measure import image
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -178,7 +179,7 @@ class Share:
 def _one_run(folder: Path, plan: Plan, arm: str, number: int, share: Share) -> int:
     """Measure one run in a fresh process and return its exit code."""
     share.begin(f"{arm} {number}")
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **image.passed_on(), "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
     with (folder / f"{arm}-{number}.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(  # noqa: S603 the command is our own
             command(folder.resolve(), plan, arm, number),

