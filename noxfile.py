@@ -43,6 +43,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def lesson(session: nox.Session) -> None:
+    """Teach the lesson on each device of this node: nox -s lesson -- [--device cpu --device gpu] [--epochs 10] ..."""
+    install(session, LOCK)
+    session.run("cifar", "lesson", *session.posargs)
+
+
+@nox.session
 def once(session: nox.Session) -> None:
     """Run each benchmark once, checked but not timed: nox -s once -- [--device gpu] ..."""
     install(session, LOCK)
