@@ -65,7 +65,8 @@ def replacing(target: Path, *, format_of: str = "1.8") -> Iterator[h5py.File]:
             os.fsync(raw.fileno())
             part.replace(target)
     finally:
-        with contextlib.suppress(OSError):  # what it could not write has been reported above
+        # What it could not write has been reported above; Python 3.13 makes a SystemError of it.
+        with contextlib.suppress(OSError, SystemError):
             raw.close()
         part.unlink(missing_ok=True)  # has its final name by now, unless something went wrong
     _sync_folder(target.parent)
