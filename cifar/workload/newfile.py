@@ -26,11 +26,14 @@ _FORMATS: Final = {
 
 @contextlib.contextmanager
 def explaining(target: Path) -> Iterator[None]:
-    """Turn an error of writing into one that names the file and the remedy."""
+    """Turn an error of writing into one that names the file and the remedy.
+
+    RuntimeError is HDF5's own; where several writes of it fail, Python 3.13 wraps the second OSError in a SystemError.
+    """
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None) or errno.EIO
+    except (OSError, RuntimeError, SystemError) as error:
+        number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None) or errno.EIO
         remedy = "name another file by --out, or make the folder writable"
         if number in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             remedy = "a data set needs 190 MB here: make room, or name a file elsewhere by --out"
@@ -65,8 +68,7 @@ def replacing(target: Path, *, format_of: str = "1.8") -> Iterator[h5py.File]:
             os.fsync(raw.fileno())
             part.replace(target)
     finally:
-        # What it could not write has been reported above; Python 3.13 makes a SystemError of it.
-        with contextlib.suppress(OSError, SystemError):
+        with contextlib.suppress(OSError):  # what it could not write has been reported above
             raw.close()
         part.unlink(missing_ok=True)  # has its final name by now, unless something went wrong
     _sync_folder(target.parent)
