@@ -57,7 +57,7 @@ def by_tf_data(_device, path):
 
 
 def by_torch(_device, path):
-    """A DataLoader over batches of a shuffled sampler, which a dataset that takes a list of indices gathers at once."""
+    """A DataLoader whose sampler gives whole batches of a permutation, which the dataset gathers and scales at once."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = pytest.importorskip("torch.utils.data", reason="PyTorch is not installed")
     images, labels = (torch.from_numpy(part) for part in arrays(path))
@@ -67,25 +67,30 @@ def by_torch(_device, path):
             return len(images)
 
         def __getitem__(self, chosen):
-            chosen = torch.as_tensor(chosen)
             scaled = images.index_select(0, chosen).float().div_(255)
             return scaled, torch.nn.functional.one_hot(labels[chosen], 10).float()
 
-    sampler = data.BatchSampler(data.RandomSampler(range(len(images))), BATCH, drop_last=False)
-    loader = data.DataLoader(Batches(), sampler=sampler, batch_size=None)
-    return loader.__iter__
+    class Permuted(data.Sampler):
+        def __iter__(self):
+            return iter(torch.randperm(len(images)).split(BATCH))
+
+    return data.DataLoader(Batches(), sampler=Permuted(), batch_size=None).__iter__
 
 
 def by_grain(_device, path):
-    """Grain's map dataset over batches of a shuffled index, each gathered at once."""
+    """A Grain dataset of a permutation cut into batches, each gathered and scaled at once."""
     grain = pytest.importorskip("grain", reason="Grain is not installed")
     images, labels = arrays(path)
-    eye = np.eye(10, dtype=np.float32)
+    random, eye = np.random.Generator(np.random.PCG64(0)), np.eye(10, dtype=np.float32)
 
     def batch(chosen):
         return images[chosen].astype(np.float32) / np.float32(255), eye[labels[chosen]]
 
-    return grain.MapDataset.range(len(images)).shuffle(seed=0).batch(BATCH).map(batch).__iter__
+    def epoch():
+        order = random.permutation(len(images)).reshape(-1, BATCH)
+        return iter(grain.MapDataset.source(order).map(batch))
+
+    return epoch
 
 
 @pytest.mark.parametrize(

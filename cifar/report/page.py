@@ -269,7 +269,7 @@ def _rank(arms: Arms, comparison: Comparison) -> int:
 
 def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str]) -> str:
     """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
-    results = {result.workload for record in records for result in record.results}
+    results = dict.fromkeys(result.workload for record in records for result in record.results)
     headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
     if headline is None:
         return f"Nothing was measured on {_machine(arm, records)}: see what was left out."
