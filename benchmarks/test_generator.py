@@ -11,9 +11,6 @@ import pytest
 from cifar.workload import model
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
-MOST_THREADS = 8
-"""More threads than these make batches no faster: they wait for each other, as Python's threads do."""
-
 
 def ours(device, path, _lesson_path, batch, _steps):
     """A whole epoch of our generator, made by as many threads as are allotted, and the next epoch's order drawn."""
@@ -21,7 +18,7 @@ def ours(device, path, _lesson_path, batch, _steps):
     first_order = generator.digest()
 
     def epoch():
-        for _batch in ahead(generator, threads=min(device.threads, MOST_THREADS)):
+        for _batch in ahead(generator, threads=device.threads):
             pass
         generator.on_epoch_end()
 

@@ -25,7 +25,6 @@ EPOCH = 200
 TOGETHER = {"cpu": 2, "gpu": 50}
 """Steps in a call, where they are several; what they save, a call's overhead, matters where a step is short."""
 CACHE_BYTES = 2**26
-MOST_THREADS = 8
 
 
 def rung(name, *facts):
@@ -127,7 +126,7 @@ def made_ahead(dtype, take):
         generator = DataGenerator(path, batch_size=BATCH, dtype=dtype)
 
         def a_pass(count):
-            for batch in ahead(generator, count, min(device.threads, MOST_THREADS)):
+            for batch in ahead(generator, count, device.threads):
                 last = take(batch)
             return last
 
@@ -279,8 +278,7 @@ def own_steps(dtype):
 
     def train_on(device, dataset, network):
         step, generator = training.step(network), DataGenerator(dataset, batch_size=BATCH, dtype=dtype)
-        threads = min(device.threads, MOST_THREADS)
-        return lambda count: training.epoch(step, ahead(generator, count, threads))
+        return lambda count: training.epoch(step, ahead(generator, count, device.threads))
 
     return train_on
 
@@ -292,7 +290,7 @@ def several_steps(device, dataset, network):
 
     def train(count):
         losses = []
-        for images, labels in ahead(generator, math.ceil(count / together)):
+        for images, labels in ahead(generator, math.ceil(count / together), device.threads):
             parts = images.reshape(-1, BATCH, *model.IMAGE_SHAPE), labels.reshape(-1, BATCH)
             losses.append(steps(*(part[: count - together * len(losses)] for part in parts)))
         return tf.concat(losses, 0)

@@ -80,21 +80,23 @@ def host_copy(device, dataset):
     with h5py.File(dataset, "r") as file:
         images = file["x_train"]
         mapped = np.memmap(dataset, np.uint8, "r", images.id.get_offset(), images.shape)
-    threads = ThreadPoolExecutor(device.threads)
-    batches = [np.empty((BATCH, *mapped.shape[1:]), np.uint8) for _ in range(device.threads)]
+    count = min(device.threads, len(mapped) // BATCH)
+    threads = ThreadPoolExecutor(count)
+    batches = [np.empty((BATCH, *mapped.shape[1:]), np.uint8) for _ in range(count)]
 
     def copied(thread):
-        for start in range(thread * BATCH, len(mapped) - BATCH + 1, device.threads * BATCH):
+        for start in range(thread * BATCH, len(mapped) - BATCH + 1, count * BATCH):
             np.copyto(batches[thread], mapped[start : start + BATCH])
         return start
 
     def check(starts):
+        threads.shutdown()
         for batch, start in zip(batches, starts, strict=True):
             assert np.array_equal(batch, mapped[start : start + BATCH]), "a copy differs"
         return ["each thread's last batch equals the file's"]
 
     nbytes = 2 * (len(mapped) // BATCH) * batches[0].nbytes
-    return {"call": lambda: list(threads.map(copied, range(device.threads))), "nbytes": nbytes, "check": check}
+    return {"call": lambda: list(threads.map(copied, range(count))), "nbytes": nbytes, "check": check}
 
 
 def to_device(device, _dataset):

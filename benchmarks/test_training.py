@@ -27,7 +27,7 @@ def from_memory(measure, network, dataset, _lesson_dataset):
 def from_generator(measure, network, dataset, _lesson_dataset):
     """Batches as our generator makes them ahead, each moved to the device when its step begins."""
     step, generator = training.step(network), DataGenerator(dataset, batch_size=BATCH)
-    return lambda: training.epoch(step, ahead(generator, measure.effort.steps))
+    return lambda: training.epoch(step, ahead(generator, measure.effort.steps, measure.device.threads))
 
 
 def by_lesson(measure, network, _dataset, lesson_dataset):

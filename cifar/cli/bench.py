@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import described, ready
 from cifar.cli.report import add_judgement, write_report
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, progress_bar, say
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, progress_bar, say, take_devices
 
 if TYPE_CHECKING:
     import argparse
@@ -20,13 +20,7 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
     """`cifar bench`."""
     parser = commands.add_parser("bench", help="measure each device in fresh, interleaved processes, and report")
     parser.set_defaults(command=_bench)
-    parser.add_argument(
-        "--device",
-        action="append",
-        dest="devices",
-        metavar="DEVICE",
-        help="cpu, gpu or gpu:N; may be repeated (default: all that this node has)",
-    )
+    take_devices(parser)
     parser.add_argument("--runs", type=int, help="processes a device (default: 5; 3 with --quick, 10 with --thorough)")
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", action="store_const", dest="effort", const="quick", help="about a minute a device")
@@ -61,7 +55,7 @@ def _bench(options: argparse.Namespace) -> int:
     if plan.missing_gpu:
         print(f"No GPU is measured: {plan.missing_gpu}")
     try:
-        with progress_bar() as progress:
+        with interruptible(), progress_bar() as progress:
             failures = campaign.run(folder, plan, progress=progress)
     except KeyboardInterrupt:
         say(f"interrupted; finished runs are kept: continue with `cifar bench --resume --out {folder}`")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, say
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, say, take_devices
 from cifar.cli.train import claim, use_tensorflow
 
 if TYPE_CHECKING:
@@ -115,13 +115,7 @@ def add_lesson(commands: Any) -> None:  # noqa: ANN401
     """`cifar lesson`."""
     parser = commands.add_parser("lesson", help="every step of the lesson on each device, told on one page")
     parser.set_defaults(command=_lesson)
-    parser.add_argument(
-        "--device",
-        action="append",
-        dest="devices",
-        metavar="DEVICE",
-        help="cpu, gpu or gpu:N; may be repeated (default: all that this node has)",
-    )
+    take_devices(parser)
     parser.add_argument("--epochs", default="10", metavar="N[,N]", help="one number, or one a device (default: 10)")
     parser.add_argument("--seed", default=0, type=int, help="of weights, batches and dropout (default: 0)")
     parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
     from types import FrameType
 
@@ -26,6 +27,17 @@ class MissingDeviceError(RuntimeError):
 
 
 _SECONDS_BETWEEN_LINES = 3.0
+
+
+def take_devices(parser: argparse.ArgumentParser) -> None:
+    """Let a command be given devices, as its option `devices`."""
+    parser.add_argument(
+        "--device",
+        action="append",
+        dest="devices",
+        metavar="DEVICE",
+        help="cpu, gpu or gpu:N; may be repeated (default: all that this node has)",
+    )
 
 
 def say(message: str) -> None:

@@ -15,13 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import cifar
 from cifar.measure import image
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 PLAN = "campaign.json"
 Progress = Callable[[str, int, int], None]
@@ -101,11 +97,11 @@ def latest(results: Path) -> Path:
 def run(folder: Path, plan: Plan, *, progress: Progress = lambda _what, _done, _total: None) -> list[str]:
     """Measure every run of `plan` that has no complete record in `folder` yet; say in words which failed.
 
-    `progress(what, done, total)` counts benchmarks.  KeyboardInterrupt and SIGTERM (as KeyboardInterrupt) end
-    the run under way and leave the finished ones.  BlockingIOError when another process works on `folder`.
+    `progress(what, done, total)` counts benchmarks.  KeyboardInterrupt ends the run under way and
+    leaves the finished ones.  BlockingIOError when another process works on `folder`.
     """
     failures = []
-    with _locked(folder), _sigterm_interrupts():
+    with _locked(folder):
         todo = [(arm, number) for arm, number in plan.schedule() if not is_complete(folder / f"{arm}-{number}.json")]
         share = Share(progress, len(todo))
         for arm, number in todo:
@@ -223,20 +219,6 @@ def _locked(folder: Path) -> Iterator[None]:
             message = f"another process is measuring in {folder}; wait for it, or name another --out"
             raise BlockingIOError(message) from error
         yield
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, a batch system's warning, end the campaign as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before: Any = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _last_words(log: Path) -> str:

@@ -43,7 +43,7 @@ class Meter:
 
     def __init__(self, benchmark: BenchmarkFixture, device: Device, effort: Effort) -> None:
         """Measure by `benchmark` what runs on `device`."""
-        self._benchmark, self._device, self.effort = benchmark, device, effort
+        self._benchmark, self.device, self.effort = benchmark, device, effort
 
     def __call__(  # noqa: PLR0913 each is a fact about the workload
         self,
@@ -65,15 +65,15 @@ class Meter:
         is long enough to be a round.  `check(result)` says in words what it checked and raises
         AssertionError, which leaves no number behind.  `work` names by digest what must be equal between arms.
         """
-        with self._device.scope():
+        with self.device.scope():
             if self._benchmark.disabled:
-                check(_round(self._device, call, 1))
+                check(_round(self.device, call, 1))
                 return
-            warmup_seconds = _seconds(self._device, call)
+            warmup_seconds = _seconds(self.device, call)
             calls, rounds = self._plan(call) if repeat else (1, self.effort.fewest)
-            self._device.reset_peak_memory()
+            self.device.reset_peak_memory()
             result = self._benchmark.pedantic(  # type: ignore[no-untyped-call]
-                _round, (self._device, call, calls), rounds=rounds
+                _round, (self.device, call, calls), rounds=rounds
             )
             checks = check(result)
         amounts = {"images": images, "flop": flop, "bytes": nbytes}
@@ -81,8 +81,8 @@ class Meter:
 
     def once(self, call: Callable[[], Any], *, check: Check) -> None:
         """Time `call` a single time, for what a process does only once; the result is seconds, not images/s."""
-        with self._device.scope():
-            result = self._benchmark.pedantic(_round, (self._device, call, 1))  # type: ignore[no-untyped-call]
+        with self.device.scope():
+            result = self._benchmark.pedantic(_round, (self.device, call, 1))  # type: ignore[no-untyped-call]
             checks = check(result)
         self._keep(1, None, checks, {}, {}, images=None, flop=None, bytes=None)
 
@@ -103,7 +103,7 @@ class Meter:
             warmup_seconds=warmup_seconds,
             checks=checks,
             work=work,
-            memory=self._device.peak_memory(),
+            memory=self.device.peak_memory(),
         )
 
     def note(self, **facts: Any) -> None:  # noqa: ANN401 whatever JSON holds
@@ -112,9 +112,9 @@ class Meter:
 
     def _plan(self, call: Callable[[], Any]) -> tuple[int, int]:
         """Calls a round and rounds a workload, from a trial call, the faster of two if they are short."""
-        seconds = _seconds(self._device, call)
+        seconds = _seconds(self.device, call)
         if seconds < self.effort.round_seconds:
-            seconds = min(seconds, _seconds(self._device, call))
+            seconds = min(seconds, _seconds(self.device, call))
         calls = max(1, math.ceil(self.effort.round_seconds / seconds))
         fitting = int(self.effort.workload_seconds / (seconds * calls))
         return calls, min(self.effort.rounds, max(self.effort.fewest, fitting))

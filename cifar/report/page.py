@@ -196,7 +196,7 @@ def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> l
 
 
 def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
-    """Return the report's figures: three of all arms, and one of ratios for each comparison."""
+    """Return the report's figures: those of all arms, and one of ratios for each comparison; none that is empty."""
     found = [Picture(*PICTURES["throughput"], figures.throughput(arms))]
     for place, comparison in enumerate(comparisons, start=1):
         name = "ratios" if len(comparisons) == 1 else f"ratios-{place}"
@@ -208,7 +208,7 @@ def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
         found.append(Picture(*PICTURES["roofline"], drawn))
     found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
     found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
-    return found
+    return [picture for picture in found if picture.figure.axes]
 
 
 def table(arms: Arms) -> pd.DataFrame:

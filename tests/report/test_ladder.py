@@ -85,6 +85,7 @@ def test_answer_is_the_highest_rung_that_learns(tmp_path):
     said = found.markdown.read_text(encoding="utf-8")
     assert "accuracy 0.100 after 20.0\N{NO-BREAK SPACE}s (learns less)" in said
     assert "figures/ladders.png" in said
+    assert "figures/throughput.png" not in said, "nothing would be in it"
 
 
 def test_a_ladder_of_one_rung_says_so(tmp_path):

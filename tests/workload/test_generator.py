@@ -182,6 +182,8 @@ def test_ahead_ends_its_threads(small):
     assert threading.active_count() == before
     with pytest.raises(IndexError, match="batch 5 of 5"):
         list(ahead(DataGenerator(small), count=7))
+    with pytest.raises(ValueError, match="0 threads were asked for"):
+        list(ahead(DataGenerator(small), threads=0))
     assert threading.active_count() == before
 
 
