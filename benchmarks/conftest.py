@@ -13,7 +13,7 @@ from cifar.measure import devices, environment, meter
 from cifar.workload import dataset as datasets
 
 RECORD = pytest.StashKey["RunRecord"]()
-ASKED_FOR = ("ladder", "peer")
+ASKED_FOR = ("ladder", "peer", "growth")
 """Markers of what takes long and answers a question of its own."""
 DEVICE = pytest.StashKey[devices.Device]()
 
@@ -48,9 +48,10 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Startup first: it must find the process as fresh as a user's.  The quick effort leaves out what is long."""
     items.sort(key=lambda item: item.path.name != "test_startup.py")
-    for name in ASKED_FOR:
-        if name not in config.option.keyword:
-            items[:] = [item for item in items if not item.get_closest_marker(name)]
+    unasked = [name for name in ASKED_FOR if name not in config.option.keyword]
+    left_out = [item for item in items if any(map(item.get_closest_marker, unasked))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     if config.getoption("--effort") == "quick":
         for item in items:
             if item.get_closest_marker("long"):
@@ -178,6 +179,15 @@ def lesson_dataset(dataset):
 def device(pytestconfig):
     """The device that this run measures."""
     return pytestconfig.stash[DEVICE]
+
+
+@pytest.fixture
+def a_record(pytestconfig, tmp_path):
+    """The content of this run's record before anything was measured."""
+    path = tmp_path / "a" / "record.json"
+    path.parent.mkdir()
+    RunRecord(pytestconfig, path).write()
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from cifar.workload import dataset as datasets
 from cifar.workload import model
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
@@ -50,6 +51,11 @@ def lesson(_device, path, lesson_path, batch, steps):
     return {"call": stretch, "images": count * batch, "check": check, "work": {"batches": rows}, "repeat": False}
 
 
+def aligned(device, path, _lesson_path, batch, steps):
+    """The lesson's generator on a file whose chunks hold whole images, one batch each."""
+    return lesson(device, path, datasets.aligned_layout(path, gzip=True), batch, 10 * steps)
+
+
 def compare(generator, count, path, order):
     """Assert that the first `count` batches are the images of our file, scaled, and its labels, in `order`."""
     batches = [generator[index] for index in range(count)]
@@ -63,6 +69,7 @@ def compare(generator, count, path, order):
 WORKLOADS = [
     pytest.param(lesson, 250, id="by=lesson,batch=250"),
     pytest.param(lesson, 32, id="by=lesson,batch=32", marks=pytest.mark.long),
+    pytest.param(aligned, 250, id="by=aligned,batch=250"),
     pytest.param(ours, 250, id="by=ours,batch=250"),
     pytest.param(ours, 32, id="by=ours,batch=32"),
 ]

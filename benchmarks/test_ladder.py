@@ -269,6 +269,11 @@ def fit_lesson(_device, dataset, network):
     return fit(LessonGenerator(datasets.lesson_layout(dataset), BATCH), network)
 
 
+def fit_aligned(_device, dataset, network):
+    """The lesson's generator and loop, on a file whose chunks are batches."""
+    return fit(LessonGenerator(datasets.aligned_layout(dataset, gzip=True), BATCH), network)
+
+
 def fit_ours(_device, dataset, network):
     """Our generator in the lesson's loop."""
     return fit(DataGenerator(dataset, batch_size=BATCH), network)
@@ -331,6 +336,7 @@ def resident_steps(device, dataset, network):
     ("way", "precision", "xla"),
     [
         rung("lesson", fit_lesson, "float32", False),
+        rung("aligned", fit_aligned, "float32", False),
         rung("fit", fit_ours, "float32", False),
         rung("compiled", taped_steps, "float32", False),
         rung("biases", own_steps("float32"), "float32", False),

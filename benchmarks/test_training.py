@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cifar.workload import dataset as datasets
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
@@ -30,6 +31,12 @@ def from_generator(measure, network, dataset, _lesson_dataset):
     return lambda: training.epoch(step, ahead(generator, measure.effort.steps, measure.device.threads))
 
 
+def by_keras(measure, network, dataset, _lesson_dataset):
+    """The same batches, each by a call of Keras's own step, which reads the loss and the accuracy."""
+    batches = training.on_device(training.take(DataGenerator(dataset, batch_size=BATCH), measure.effort.steps))
+    return lambda: [network.train_on_batch(*batch)[0] for batch in batches]
+
+
 def by_lesson(measure, network, _dataset, lesson_dataset):
     """The lesson's call: `fit` on its own generator and file, which reads the file once more for its length."""
     generator, clock = LessonGenerator(lesson_dataset, BATCH), training.StepClock()
@@ -45,12 +52,19 @@ def by_lesson(measure, network, _dataset, lesson_dataset):
     return fit
 
 
+def by_aligned(measure, network, dataset, _lesson_dataset):
+    """The lesson's call and generator on a file whose chunks are batches."""
+    return by_lesson(measure, network, dataset, datasets.aligned_layout(dataset, gzip=True))
+
+
 @pytest.mark.parametrize(
     ("workload", "repeat"),
     [
         pytest.param(from_memory, True, id="feed=memory"),
         pytest.param(from_generator, True, id="feed=generator"),
+        pytest.param(by_keras, True, id="feed=memory,by=keras"),
         pytest.param(by_lesson, False, id="by=lesson", marks=pytest.mark.long),
+        pytest.param(by_aligned, False, id="by=aligned", marks=pytest.mark.long),
     ],
 )
 def test_training(measure, device, dataset, lesson_dataset, workload, repeat):
@@ -91,6 +105,6 @@ def needs(device, network, workload, steps):
         f"peak[what=matmul,type={device.multiplies}]": model.training_flop(network) * BATCH * steps,
         "peak[what=copy]": model.training_bytes(network, BATCH) * steps,
     }
-    crosses = device.kind == "gpu" and workload is not from_memory
+    crosses = device.kind == "gpu" and workload not in {from_memory, by_keras}
     image_bytes = 4 * math.prod(model.IMAGE_SHAPE)
     return found | ({"peak[what=to-device]": image_bytes * BATCH * steps} if crosses else {})

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from cifar.report import compare, ladder, limits
+from cifar.report import compare, growth, ladder, limits
 from cifar.report.compare import Verdict
 from cifar.report.record import FAMILIES, in_order, parameters, series, words
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cifar.report.compare import Comparison, Estimate, Pair
+    from cifar.report.growth import Curve
     from cifar.report.ladder import Rung
     from cifar.report.record import Record, Result
 
@@ -37,6 +38,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """M. Okabe and K. Ito's palette for all kinds of colour vision, its yellow replaced by a grey that shows on white."""
 NARROW, WIDE = 0.75, 2.2
 """Decades of a logarithmic axis below which 1, 2, 5 give too few ticks, and above which they give too many."""
+ELSEWHERE = ("ladder_", "growth_")
+"""Families that have figures of their own."""
 MEMORY = "peak[what=copy]"
 """The limit that slopes in a roofline."""
 MOST_DOTS = 100
@@ -79,7 +82,7 @@ def throughput(arms: Arms) -> Figure:
     Both axes are logarithmic, so that a ratio is the same distance everywhere; bars are 95 % intervals.
     """
     speeds = _estimates(arms, images=True)
-    groups = _panels([workload for workload in speeds if not workload.startswith("ladder_")])
+    groups = _panels([workload for workload in speeds if not workload.startswith(ELSEWHERE)])
     with mpl.rc_context(STYLE):
         columns = min(2, max(1, len(groups)))
         lines = math.ceil(len(groups) / columns) or 1
@@ -190,6 +193,31 @@ def roofline(arms: Arms) -> Figure | None:
             panel.set_title(arm)
         for panel in axes[len(roofed) :]:
             panel.remove()
+    return figure
+
+
+def growths(arms: Arms) -> Figure | None:
+    """Return seconds and the host's memory against size, a column for each thing that grows; None without any.
+
+    Grey lines are linear: a steeper end grows faster.
+    """
+    found = {arm: growth.curves(records) for arm, records in arms.items()}
+    titles = list(dict.fromkeys(title for curves in found.values() for title in curves))
+    if not titles:
+        return None
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure(len(titles), 2, width=3.6 * len(titles) + 1, height=6.4)
+        for column, title in enumerate(titles):
+            above, below = axes[column], axes[len(titles) + column]
+            above.set_title(textwrap.fill(title, 34), fontsize=9)
+            for index, curves in enumerate(found.values()):
+                if title in curves:
+                    _grown(above, below, curves[title], index)
+            for panel, label in ((above, "seconds"), (below, "memory of the host (MiB)")):
+                panel.set(xscale="log", yscale="log", ylabel=label if column == 0 else "")
+                _plain_log(panel, "x")
+                _plain_log(panel, "y")
+        _legend(figure, list(arms))
     return figure
 
 
@@ -426,6 +454,17 @@ def _rungs(axes: Axes, rungs: Sequence[Rung], titles: Sequence[str], index: int,
             beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
             times = f"{compare.number(rung.to_before.value, 3)} times"
             axes.annotate(times, (1, place), (6, 0), va="center", fontsize=8.5, color="#333333", **beside)
+
+
+def _grown(above: Axes, below: Axes, curve: Curve, index: int) -> None:
+    """One curve: its seconds above, with the line on which its last would lie if it were linear; memory below."""
+    colour, marker = _look(index)
+    linear = [curve.seconds[-1] * size / curve.sizes[-1] for size in curve.sizes]
+    above.plot(curve.sizes, linear, color="#BBBBBB", linewidth=1, zorder=0)
+    above.plot(curve.sizes, curve.seconds, marker, linestyle="-", color=colour, linewidth=1.1, markersize=5.5)
+    if curve.peaks:
+        memory = [peak / 2**20 for peak in curve.peaks]
+        below.plot(curve.sizes, memory, marker, linestyle="-", color=colour, linewidth=1.1, markersize=5.5)
 
 
 def _arithmetic(found: Mapping[str, float]) -> list[str]:

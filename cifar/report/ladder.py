@@ -41,6 +41,7 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "training": {
         "lesson": ("as taught", "fit on the lesson's generator, which reads the file twice more at the epoch's end"),
+        "aligned": ("a chunk a batch", "the same calls, on a file whose chunks are the batches"),
         "fit": ("our generator", "fit no longer waits for data"),
         "compiled": ("own step", "nothing around it: no dataset, no callbacks, no reading of the loss"),
         "biases": ("gradients of biases apart", "oneDNN's code for the gradients of kernel and bias at once is slow"),

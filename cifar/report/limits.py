@@ -114,18 +114,43 @@ class Feed:
 
 
 FEEDS = {
-    "our generator": ("generator[by=ours,batch=250]", "training[feed=generator]"),
-    "the lesson's generator": ("generator[by=lesson,batch=250]", "training[by=lesson]"),
+    "training": {
+        "the lesson's generator": (
+            "generator[by=lesson,batch=250]",
+            "training[feed=memory,by=keras]",
+            "training[by=lesson]",
+        ),
+        "an aligned layout": (
+            "generator[by=aligned,batch=250]",
+            "training[feed=memory,by=keras]",
+            "training[by=aligned]",
+        ),
+        "our generator": ("generator[by=ours,batch=250]", "training[feed=memory]", "training[feed=generator]"),
+    },
+    "prediction": {
+        "the lesson's generator": (
+            "generator[by=lesson,batch=250]",
+            "forward[batch=250,input=host]",
+            "prediction[feed=lesson]",
+        ),
+        "our generator": (
+            "generator[by=ours,batch=250]",
+            "forward[batch=250,input=host]",
+            "prediction[feed=generator]",
+        ),
+    },
 }
-"""The generator alone and the training that it feeds; the lesson's training is taken within its steps."""
-ALONE = "training[feed=memory]"
+"""What is fed, and by what: the generator alone, the network alone, and both; Keras's epochs within their steps.
+
+The first of each is the lesson's way.
+"""
 
 
-def feeds(records: Sequence[Record]) -> dict[str, Feed]:
-    """Return what each generator does to training on one arm, medians over its runs; without those not measured."""
+def feeds(records: Sequence[Record], work: str) -> dict[str, Feed]:
+    """Return what each generator does to `work` on one arm, medians over its runs; without those not measured."""
     found = {}
-    for name, (generator, training) in FEEDS.items():
-        made, alone, fed = (_seconds_an_image(records, workload) for workload in (generator, ALONE, training))
+    for name, workloads in FEEDS[work].items():
+        made, alone, fed = (_seconds_an_image(records, workload) for workload in workloads)
         if made and alone and fed:
             found[name] = Feed(made, alone, fed, overlaps=records[0].device != "cpu")
     return found

@@ -6,20 +6,19 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from cifar.report import compare, figures, ladder, limits
+from cifar.report import compare, figures, ladder, limits, tables
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
 from cifar.report.record import by_arm, in_order, words
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -37,22 +36,6 @@ HEADLINES = (
 )
 """The first of these that was measured gives the answer: what the lesson asks about is training as it is done."""
 
-COSTS = (
-    ("training[by=lesson]", "training[feed=memory]", "training the lesson's way against training fed from memory"),
-    ("training[by=lesson]", "training[feed=generator]", "training the lesson's way against our generator"),
-    ("forward[batch=250,by=predict]", "forward[batch=250,input=host]", "predict against a direct call, batch 250"),
-    (
-        "generator[by=lesson,batch=250]",
-        "generator[by=ours,batch=250]",
-        "the lesson's generator against ours, batch 250",
-    ),
-    ("generator[by=lesson,batch=32]", "generator[by=ours,batch=32]", "the lesson's generator against ours, batch 32"),
-)
-"""The lesson's way, the way without its cost, and both in words."""
-
-OUTSIDE = "part of the lesson's short epoch outside its steps: the file read for its length, the dataset torn down"
-"""What `fit` costs besides training."""
-
 PICTURES = {
     "throughput": (
         "throughput",
@@ -68,6 +51,11 @@ PICTURES = {
         "roofline",
         "How close to the roof",
         "What each workload computes a second: left of the bend its memory traffic binds it, right of it arithmetic.",
+    ),
+    "growths": (
+        "growths",
+        "How the cost grows",
+        "Seconds and memory against size, on logarithmic axes; the grey line is linear through the largest size.",
     ),
     "warmup": (
         "warmup",
@@ -202,10 +190,8 @@ def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
         name = "ratios" if len(comparisons) == 1 else f"ratios-{place}"
         title = f"{comparison.candidate} against {comparison.baseline}"
         found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
-    if (drawn := figures.ladders(arms)) is not None:
-        found.append(Picture(*PICTURES["ladders"], drawn))
-    if (drawn := figures.roofline(arms)) is not None:
-        found.append(Picture(*PICTURES["roofline"], drawn))
+    some = {"ladders": figures.ladders(arms), "growths": figures.growths(arms), "roofline": figures.roofline(arms)}
+    found += [Picture(*PICTURES[name], drawn) for name, drawn in some.items() if drawn is not None]
     found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
     found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
     return [picture for picture in found if picture.figure.axes]
@@ -291,7 +277,7 @@ def _answer_of_ladder(machine: str, records: Sequence[Record]) -> str:
     speed = f"{compare.speed(top.speed)}, {top.speed.runs} run{'s' * (top.speed.runs > 1)}"
     if top.to_first is None:
         return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {speed}."
-    times = f"{_times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
+    times = f"{tables.times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
     return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {speed}."
 
 
@@ -369,7 +355,7 @@ def _view(
         "comparisons": [_comparison(comparison) for comparison in comparisons],
         "refused": [_refusal(refusal) for refusal in refused],
         "speeds": _speed_table(arms) if len(comparisons) != 1 else None,
-        "tables": [table for table in _tables(arms) if table["rows"]],
+        "tables": tables.explain(arms),
         "memory": _memory_table(arms),
         "meanings": _meanings(records),
         "environment": _fact_table(arms, "environment"),
@@ -440,138 +426,6 @@ def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimat
         workload: {arm: compare.estimate(results) for arm, results in sides.items()}
         for workload, sides in figures.by_workload(arms).items()
     }
-
-
-def _tables(arms: Arms) -> Iterator[dict[str, Any]]:
-    """The tables that explain the speeds, some of them empty."""
-    yield from _ladder_tables(arms)
-    yield _feed_table(arms)
-    yield _limit_table(arms)
-    yield _cost_table(arms)
-
-
-def _ladder_tables(arms: Arms) -> list[dict[str, Any]]:
-    """A table for each ladder: every rung's speed, what it buys, what is learnt, and why, on each arm."""
-    return [
-        {
-            "title": f"From the lesson's way to the fastest: {name}",
-            "text": "Each rung changes one thing. Ratios, taken within the runs, are to the rung before, and in all.",
-            "first": "rung",
-            "arms": list(arms),
-            "rows": [
-                [f"{title}: {why}", *(_rung(rungs.get(title)) for rungs in climbed.values())]
-                for title, why in rungs_of.values()
-                if any(title in rungs for rungs in climbed.values())
-            ],
-        }
-        for name, rungs_of in ladder.RUNGS.items()
-        for climbed in [{arm: {rung.title: rung for rung in ladder.climb(runs, name)} for arm, runs in arms.items()}]
-    ]
-
-
-def _rung(rung: ladder.Rung | None) -> str:
-    """A rung in one cell: `52,000 images/s, 2.6 times (2.5 to 2.7), in all 18; accuracy 0.520 after 17.3 s`."""
-    if rung is None:
-        return NONE
-    said = [_rate(rung.speed)]
-    if rung.to_before and rung.to_first:
-        said += [_times(rung.to_before), f"in all {number(rung.to_first.value, 3)}"]
-    learnt = "" if rung.accuracy is None else f"; accuracy {rung.accuracy:.3f}"
-    learnt += f" after {number(rung.epoch_seconds, 3)}\N{NO-BREAK SPACE}s" if rung.epoch_seconds else ""
-    marks = [mark for mark, true in (("slower", rung.pays is False), ("learns less", rung.learns_less)) if true]
-    return ", ".join(said) + learnt + (f" ({', '.join(marks)})" if marks else "")
-
-
-def _feed_table(arms: Arms) -> dict[str, Any]:
-    """What each generator does to training, from its parts and as measured, on each arm."""
-    found = {arm: limits.feeds(records) for arm, records in arms.items()}
-    rows = [
-        [text.format(name), *(say(feeds[name]) if name in feeds else NONE for feeds in found.values())]
-        for name in limits.FEEDS
-        if any(name in feeds for feeds in found.values())
-        for text, say in _FEED_ROWS
-    ]
-    return {
-        "title": "What holds training back",
-        "text": "A GPU computes while the host makes the next batch, so the slower of both counts; a CPU does both in "
-        "turn.",
-        "first": "part",
-        "arms": list(arms),
-        "rows": rows,
-    }
-
-
-_FEED_ROWS: list[tuple[str, Callable[[limits.Feed], str]]] = [
-    ("{} alone", lambda feed: _images(feed.generator)),
-    ("training by itself, fed from memory", lambda feed: _images(feed.network)),
-    ("training fed by {}, predicted from both", lambda feed: _images(feed.predicted)),
-    ("training fed by {}, measured", lambda feed: _images(feed.fed)),
-    ("... the prediction is off by", lambda feed: f"{100 * feed.error:+.0f}\N{NO-BREAK SPACE}%"),
-    ("... of its time it waits for data", lambda feed: f"{100 * feed.waits:.0f}\N{NO-BREAK SPACE}%"),
-]
-"""What is said of a generator that feeds training; {} is its name."""
-
-
-def _images(seconds: float) -> str:
-    """Images/s from seconds an image."""
-    return f"{number(1 / seconds)}\N{NO-BREAK SPACE}images/s"
-
-
-def _limit_table(arms: Arms) -> dict[str, Any]:
-    """Each workload's share of the limit that binds it, on each arm."""
-    peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
-    rows = []
-    for workload, sides in figures.by_workload(arms).items():
-        bound = {arm: limits.binding(results, peaks[arm]) for arm, results in sides.items()}
-        if any(bound.values()):
-            rows.append([words(workload), *(_share(bound.get(arm)) for arm in arms)])
-    return {
-        "title": "How close to the limit",
-        "text": "Share of the limit that binds a workload: what this device did at most, measured in the same runs.",
-        "first": "workload",
-        "arms": list(arms),
-        "rows": rows,
-    }
-
-
-def _share(bound: limits.Share | None) -> str:
-    """`78 % of matrix product in float32`."""
-    if bound is None:
-        return NONE
-    limit = words(bound.limit).removeprefix("Limit: ")
-    return f"{100 * bound.share:.2g}\N{NO-BREAK SPACE}% of {limit[0].lower() + limit[1:]}"
-
-
-def _cost_table(arms: Arms) -> dict[str, Any]:
-    """What the lesson's way of calling costs on each arm: how many times slower it is, run by run."""
-    rows = []
-    for lesson, other, text in COSTS:
-        costs = [compare.within(records, lesson, other) for records in arms.values()]
-        if any(costs):
-            rows.append([text, *(_times(cost) if cost else NONE for cost in costs)])
-    outside = [_outside(records) for records in arms.values()]
-    if any(part is not None for part in outside):
-        rows.append([OUTSIDE, *(NONE if part is None else f"{100 * part:.0f}\N{NO-BREAK SPACE}%" for part in outside)])
-    return {
-        "title": "What the lesson's way of calling costs",
-        "text": "How many times slower the lesson's way is, with 95 % interval; each ratio is taken within a run.",
-        "first": "way",
-        "arms": list(arms),
-        "rows": rows,
-    }
-
-
-def _outside(records: Sequence[Record]) -> float | None:
-    """Part of the lesson's epoch that is no training step, the median over the runs that say so."""
-    parts = [result.outside_steps for record in records for result in record.results]
-    known = [part for part in parts if part is not None]
-    return median(known) if known else None
-
-
-def _times(cost: Estimate) -> str:
-    """`2.31 times (2.22 to 2.40)`."""
-    span = f" ({number(cost.interval.low, 3)} to {number(cost.interval.high, 3)})" if cost.interval else " (one run)"
-    return f"{number(cost.value, 3)}\N{NO-BREAK SPACE}times{span}"
 
 
 def _memory_table(arms: Arms) -> dict[str, Any]:

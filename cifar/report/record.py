@@ -177,13 +177,18 @@ def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
 # --- names of workloads
 
 
-FAMILIES = ("training", "forward", "generator", "startup", "peak")
+FAMILIES = ("training", "forward", "prediction", "generator", "startup", "peak")
 """In the order in which they are shown."""
 
 WORDS = {
     "training[feed=memory]": "Training, fed from memory",
     "training[feed=generator]": "Training, fed by the generator",
+    "training[feed=memory,by=keras]": "Training, fed from memory, Keras's step",
     "training[by=lesson]": "Training, the lesson's way",
+    "training[by=aligned]": "Training, the lesson's way, a chunk a batch",
+    "generator[by=aligned,batch=250]": "The lesson's generator, a chunk a batch",
+    "prediction[feed=generator]": "Prediction, fed by the generator",
+    "prediction[feed=lesson]": "Prediction, fed by the lesson's generator",
     "startup[stage=interpreter]": "Start-up: interpreter",
     "startup[stage=import]": "Start-up: interpreter and imports",
     "startup[stage=first-batch]": "Start-up: first batch",

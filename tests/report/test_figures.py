@@ -204,3 +204,21 @@ def test_a_single_exact_speed_has_room_around_it(write: Write, tmp_path: Path) -
     write(tmp_path, workloads={"training[feed=memory]": (10, 1.0)}, noise=0, shift=0)
     (axes,) = figures.throughput(by_arm(load(tmp_path))).axes
     assert axes.get_ylim() == pytest.approx((5, 20))
+
+
+def test_of_many_runs_some_are_drawn(write: Write, tmp_path: Path) -> None:
+    """Of 120 runs 40 show their rounds, the first and the last among them, and 100 are dots; the axis says so."""
+    for run in range(1, 121):
+        write(tmp_path, "cpu", run, workloads={"training[feed=memory]": (10, 1.0)}, rounds=2)
+    arms = by_arm(load(tmp_path))
+    rounds = figures.rounds(arms)
+    assert rounds.get_supxlabel().startswith("40 of 120 runs")
+    (drawn,) = (line.get_ydata() for line in rounds.axes[0].lines if len(line.get_ydata()) > 2)
+    medians = [record.results[0].median for record in arms["cpu"]]
+    assert len(drawn) == 40 * (2 + 1)
+    assert drawn[0] / drawn[-2] == pytest.approx(
+        arms["cpu"][0].results[0].seconds[0] / arms["cpu"][-1].results[0].seconds[1]
+    )
+    dots = max((line.get_ydata() for line in figures.throughput(arms).axes[0].lines), key=len)
+    assert len(dots) == 100
+    assert (min(dots), max(dots)) == pytest.approx((10 / max(medians), 10 / min(medians)))

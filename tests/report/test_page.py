@@ -323,23 +323,6 @@ def test_cost_of_single_runs_has_no_interval(report: Any) -> None:
     assert re.search(r"times \(one run\) \| . \|$", row)
 
 
-def test_what_holds_training_back_is_told(report: Any) -> None:
-    """The prediction from both parts stands beside what was measured, and so does the time spent waiting."""
-    parts = {
-        "generator[by=ours,batch=250]": (1000, 0.25),
-        "training[feed=memory]": (1000, 0.75),
-        "training[feed=generator]": (1000, 0.8),
-    }
-    exact = {"workloads": parts, "noise": 0.0, "shift": 0.0}
-    said = report({"cpu": exact, "gpu": exact, "gpu:1": {}}, runs=(1,)).markdown.read_text(encoding="utf-8")
-    rows = [line.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-") for line in said.splitlines()]
-    assert "| training fed by our generator, predicted from both | 1,000 images/s | 1,333 images/s | - |" in rows
-    assert "| training fed by our generator, measured | 1,250 images/s | 1,250 images/s | - |" in rows
-    assert "| ... the prediction is off by | -20 % | +7 % | - |" in rows
-    assert "| ... of its time it waits for data | 6 % | 6 % | - |" in rows
-    assert "the lesson's generator" not in said
-
-
 def test_share_of_the_limit_is_told(report: Any) -> None:
     """A workload that says what it needs has its share of what binds it, in words, and a place under the roof."""
     arithmetic, memory = "peak[what=matmul,type=float32]", "peak[what=copy]"

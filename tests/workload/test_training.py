@@ -61,7 +61,7 @@ def test_evaluation_and_prediction_trace_nothing_anew(small, network):
     for _ in range(3):
         training.evaluate(probabilities, training.take(generator, 5))
         training.predict(probabilities, generator[0][0], batch_size=50)
-    assert probabilities.experimental_get_tracing_count() == 1
+    assert probabilities.traces == 1
 
 
 def test_step_is_traced_once(small, network):

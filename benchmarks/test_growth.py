@@ -1,0 +1,128 @@
+"""How time and memory grow with the images in the file, with the batch size, and with the runs in a folder.
+
+Measured only where it is asked for: `cifar bench --only growth`.  The largest file takes 3.1 GB for some minutes, the
+largest folder 0.6 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cifar.workload import dataset as datasets
+from cifar.workload import model, training
+from cifar.workload.generator import DataGenerator, ahead
+
+pytestmark = pytest.mark.growth
+
+BATCH = 250
+WINDOW = 10_240
+REPORTING = """
+import pathlib, sys
+from cifar.cli import main
+code = main(sys.argv[1:])
+print(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+sys.exit(code)
+"""
+"""The command in a process of its own, which at its end says its peak of memory in KiB."""
+WORKLOADS, ROUNDS = 30, 8
+"""In each made-up record, as many as a campaign of the default effort has."""
+
+
+def sizes(name, small, large, **facts):
+    """A case for each size; the quick effort leaves out the `large` ones."""
+    rest = "".join(f",{key}={value}" for key, value in facts.items())
+    marks = {size: pytest.mark.long if size in large else () for size in (*small, *large)}
+    return [pytest.param(size, *facts.values(), id=f"{name}={size}{rest}", marks=marks[size]) for size in marks]
+
+
+@pytest.fixture
+def made_up(request, tmp_path):
+    """A stand-in of so many training images, which is deleted afterwards."""
+    path = tmp_path / "images.h5"
+    yield datasets.prepare_synthetic(path, train=request.param, valid=1000)
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("made_up", "order"),
+    [
+        case
+        for order in ("whole", "window")
+        for case in sizes("images", (1000, 10_000), (100_000, 1_000_000), order=order)
+    ],
+    indirect=["made_up"],
+)
+def test_growth_images(measure, device, made_up, order):
+    """A shuffled epoch of our generator, in an order of the whole file, or of a window that moves through it."""
+    generator = DataGenerator(made_up, batch_size=BATCH, window=WINDOW if order == "window" else None)
+
+    def epoch():
+        for batch in ahead(generator, threads=device.threads):
+            last = batch
+        generator.on_epoch_end()
+        return last
+
+    def check(last):
+        assert last[0].dtype == np.float32
+        assert np.array_equal(np.sort(generator.order), np.arange(generator.images)), "an image twice or missing"
+        return ["each image exactly once an epoch"]
+
+    measure(epoch, images=generator.images, check=check)
+
+
+@pytest.mark.parametrize("batch", sizes("batch", (25, 250), (1000, 2500, 10_000)))
+def test_growth_batch(measure, device, dataset, batch):
+    """A training step on a batch that lies in the device's memory."""
+    with device.scope():
+        network = training.prepare(model.build(), xla=device.kind == "gpu")
+        step, pair = training.step(network), DataGenerator(dataset, batch_size=batch)[0]
+        there = training.on_device([pair])
+
+    def check(losses):
+        assert math.isfinite(losses[0]), f"the loss is {float(losses[0])}"
+        return ["the loss is finite"]
+
+    measure(lambda: training.epoch(step, there), images=batch, flop=model.training_flop(network) * batch, check=check)
+
+
+@pytest.mark.parametrize("runs", sizes("runs", (10, 100), (1000, 10_000)))
+def test_growth_runs(measure, a_record, tmp_path, runs):
+    """A report on a folder of made-up records, written by a process of its own, whose memory is what counts."""
+    folder, report = tmp_path / "runs", tmp_path / "report"
+    folder.mkdir()
+    random = np.random.Generator(np.random.PCG64(0))
+    for run in range(1, runs + 1):
+        a_record["machine_info"]["cifar"].update(run=run, complete=True)
+        a_record["benchmarks"] = [entry(place, random) for place in range(WORKLOADS)]
+        (folder / f"cpu-{run}.json").write_text(json.dumps(a_record, indent=1), encoding="utf-8")
+    peaks = []
+
+    def call():
+        arguments = ["report", str(folder), "--out", str(report)]
+        command = [sys.executable, "-c", REPORTING, *arguments]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert finished.returncode == 0, finished.stderr[-500:]
+        peaks.append(1024 * int(finished.stdout.split()[-1]))
+        return finished
+
+    def check(_finished):
+        assert f"cpu {runs}" in (report / "report.md").read_text(encoding="utf-8"), "not all runs are in the report"
+        return [f"the report is on {runs} runs"]
+
+    measure(call, check=check, repeat=False)
+    measure.note(memory={"host_peak_bytes": max(peaks), "device_peak_bytes": None, "meaning": "of the process itself"})
+
+
+def entry(place, random):
+    """A made-up workload as a record has it: rounds that scatter by 5 %."""
+    facts = {"images": 1000, "flop": None, "calls": 1, "warmup_seconds": 0.2, "needs": {}, "work": {}}
+    memory = {"host_peak_bytes": 2**30, "device_peak_bytes": None, "meaning": "made up"}
+    rounds = random.lognormal(-2 - place / 10, 0.05, ROUNDS).tolist()
+    extra = facts | {"checks": ["made up"], "memory": memory}
+    return {"name": f"test_made_up[number={place}]", "extra_info": extra, "stats": {"data": rounds, "iterations": 1}}

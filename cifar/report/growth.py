@@ -1,0 +1,66 @@
+"""Growth: an arm's records go in; curves of time and memory against size come out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from cifar.report import compare
+from cifar.report.record import parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cifar.report.record import Record, Result
+
+LINEAR = 1.1
+"""Where time grows at its end by a greater power of the size, it grows faster than linear; noise gives up to this."""
+
+TITLES = {
+    "growth_images": ("images", "An epoch of our generator against the images in the file"),
+    "growth_batch": ("batch", "A training step against the batch size"),
+    "growth_runs": ("runs", "The report against the runs in the folder"),
+}
+"""Of each family its parameter that grows, and the title of its curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What one thing costs at each size, smallest first: seconds, and peaks of the host's memory in bytes if known."""
+
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+    peaks: tuple[int, ...]
+
+    @property
+    def exponent(self) -> float:
+        """The power of the size by which time grows between the two largest sizes."""
+        return math.log(self.seconds[-1] / self.seconds[-2]) / math.log(self.sizes[-1] / self.sizes[-2])
+
+
+def curves(records: Sequence[Record]) -> dict[str, Curve]:
+    """Return an arm's curves of at least two sizes under their titles, means over the runs."""
+    found: dict[str, dict[int, list[Result]]] = {}
+    for record in records:
+        for result in record.results:
+            if result.family in TITLES:
+                axis, title = TITLES[result.family]
+                rest = parameters(result.workload)
+                size = int(rest.pop(axis))
+                name = ", ".join([title, *(f"{key} {value}" for key, value in rest.items())])
+                found.setdefault(name, {}).setdefault(size, []).append(result)
+    return {name: _curve(dict(sorted(sizes.items()))) for name, sizes in found.items() if len(sizes) > 1}
+
+
+def _curve(sizes: dict[int, list[Result]]) -> Curve:
+    """A curve from the results at each size."""
+    speeds = [compare.estimate(results).value for results in sizes.values()]
+    each = [
+        size / speed if results[0].images else 1 / speed
+        for (size, results), speed in zip(sizes.items(), speeds, strict=True)
+    ]
+    peaks = [[result.memory["host_peak_bytes"] for result in results] for results in sizes.values()]
+    known = all(peak is not None for found in peaks for peak in found)
+    return Curve(tuple(sizes), tuple(each), tuple(round(median(found)) for found in peaks) if known else ())
