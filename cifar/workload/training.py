@@ -42,14 +42,14 @@ def prepare(model: keras.Model, *, xla: bool = False) -> keras.Model:
     return model
 
 
-def step(model: keras.Model) -> Callable[[Any, Any], Any]:
+def step(model: keras.Model, *, apart: bool = True) -> Callable[[Any, Any], Any]:
     """A compiled training step: a batch's images and labels to its mean loss before the step, a tensor ().
 
     It does what a step of `fit` does, without the dataset that `fit` builds around it.  Images are float32
     (n, 32, 32, 3) in [0, 1] with one-hot labels (n, 10), or uint8 with integer labels (n,), which the step scales
-    and spreads on the device.
+    and spreads on the device.  `apart`: see `_update`; without it the result is Keras's to the bit.
     """
-    return _compiled(model, _one_step(model))
+    return _compiled(model, _one_step(model, apart=apart))
 
 
 def steps(model: keras.Model) -> Callable[[Any, Any], Any]:
@@ -72,14 +72,14 @@ def resident_steps(model: keras.Model, images: Any, labels: Any) -> Callable[[An
     return _compiled(model, lambda positions: _in_turn(model, chosen_step, positions))
 
 
-def _one_step(model: keras.Model) -> Callable[[Any, Any], Any]:
+def _one_step(model: keras.Model, *, apart: bool = True) -> Callable[[Any, Any], Any]:
     """The training step that all of them compile."""
     loss_of = keras.losses.CategoricalCrossentropy()
 
     def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors
         if images.dtype == tf.uint8:
             images, labels = tf.cast(images, tf.float32) / 255.0, tf.one_hot(labels, CLASSES)
-        loss, _ = _update(model, loss_of, images, labels)
+        loss, _ = _update(model, loss_of, images, labels, apart=apart)
         return loss
 
     return one_step
@@ -102,25 +102,29 @@ def _in_turn(model: keras.Model, call: Callable[[Any], Any], items: Any) -> Any:
 
 
 def counting_step(model: keras.Model) -> Callable[[Any, Any], Pair]:
-    """As `step`, on float32 images, but to the batch's mean loss and its number of hits before the step, tensors ()."""
+    """As `step`, on float32 images, but to the batch's mean loss and its number of hits before the step, tensors ().
+
+    What it trains is what Keras's own step trains, to the bit.
+    """
     loss_of = keras.losses.CategoricalCrossentropy()
 
     def one_step(images: Any, labels: Any) -> Pair:  # noqa: ANN401 tensors or arrays
-        loss, found = _update(model, loss_of, images, labels)
+        loss, found = _update(model, loss_of, images, labels, apart=False)
         hits = tf.equal(tf.argmax(found, axis=1), tf.argmax(labels, axis=1))
         return loss, tf.reduce_sum(tf.cast(hits, tf.float32))
 
     return _compiled(model, one_step)
 
 
-def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any, labels: Any) -> Pair:  # noqa: ANN401
+def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any, labels: Any, *, apart: bool) -> Pair:  # noqa: ANN401
     """Change the weights by one step; the batch's mean loss and its probabilities (n, 10) before that.
 
-    Only inside a graph.  The gradient of a convolution's bias is summed by itself: TensorFlow's own would be fused
-    on a CPU with that of the kernel, and oneDNN's fused code took 10.5 ms instead of 3.5 for the first layer at
-    batch 250, a fifth of the whole step.  The sum is the same, but for its rounding.
+    Only inside a graph.  `apart`: the gradients of biases are summed by themselves.  TensorFlow's own are fused on
+    a CPU with those of the convolutions' kernels, and oneDNN's fused code took 10.5 ms instead of 3.5 for the first
+    layer at batch 250, a fifth of the whole step.  The sums are the same, but for their rounding.
     """
-    with tf.compat.v1.get_default_graph().gradient_override_map({"BiasAdd": _SUMMED}):
+    override = {"BiasAdd": _SUMMED} if apart else {}
+    with tf.compat.v1.get_default_graph().gradient_override_map(override):
         probabilities = model(images, training=True)
         loss = loss_of(labels, probabilities)
     # A tape would not see the override.
