@@ -98,6 +98,32 @@ def test_window_shuffles_blocks_and_what_is_in_a_window(small):
     assert neighbours < 120
 
 
+@pytest.mark.parametrize("window", [None, 1024, 4096])
+def test_window_is_as_far_from_uniform_as_is_said(tmp_path_factory, window):
+    """How often images of one block meet in a batch, against a uniform permutation, and how far images move.
+
+    In a uniform permutation of n images each of the 250 · 249 ordered pairs in a batch is of one block with
+    probability 255 / (n - 1); in windows of w images it is n / w times as much, less what batches across two windows miss.  An image moves by a
+    third of the set.
+    """
+    images = 16_384
+    path = dataset.prepare_synthetic(tmp_path_factory.getbasetemp() / "window.h5", train=images, valid=10)
+    generator = DataGenerator(path, batch_size=250, window=window, dtype="uint8")
+    met, moved, company = [], [], set()
+    for _ in range(10):
+        batches = generator.order[: images // 250 * 250].reshape(-1, 250)
+        met += [
+            sum(count * (count - 1) for count in np.unique(batch // 256, return_counts=True)[1]) for batch in batches
+        ]
+        moved.append(np.abs(generator.order - np.arange(images)).mean())
+        company |= {frozenset(batch.tolist()) for batch in batches}
+        generator.on_epoch_end()
+    uniform = 250 * 249 * 255 / (images - 1)
+    assert np.mean(met) / uniform == pytest.approx(images / (window or images), rel=0.1)
+    assert np.mean(moved) == pytest.approx(images / 3, rel=0.1)
+    assert len(company) == 10 * (images // 250)
+
+
 def test_windows_serve_batches_in_any_order(small):
     """What the kernel was told to forget is read again: jumps back and several threads get the same batches."""
     generator = DataGenerator(small, batch_size=100, window=300, dtype="uint8")
