@@ -103,8 +103,8 @@ def test_window_is_as_far_from_uniform_as_is_said(tmp_path_factory, window):
     """How often images of one block meet in a batch, against a uniform permutation, and how far images move.
 
     In a uniform permutation of n images each of the 250 · 249 ordered pairs in a batch is of one block with
-    probability 255 / (n - 1); in windows of w images it is n / w times as much, less what batches across two windows miss.  An image moves by a
-    third of the set.
+    probability 255 / (n - 1); in windows of w images it is n / w times as much, less what batches across two windows
+    miss.  An image moves by a third of the set.
     """
     images = 16_384
     path = dataset.prepare_synthetic(tmp_path_factory.getbasetemp() / "window.h5", train=images, valid=10)
