@@ -26,6 +26,11 @@ LOCKS = {
 }
 
 
+# What is in docs/performance.md, in two campaigns: Keras imports some of the peers where it finds them.
+OURS = "startup or generator or forward or prediction or training or peak or ladder or growth"
+PERFORMANCE = {"ours": (OURS, []), "peers": ("peer", ["grain==0.2.18", "jax==0.10.2", "optax", "torch==2.13.0"])}
+
+
 def install(session: nox.Session, lock: str) -> None:
     """Install exactly what the lock names, then this checkout, and nothing else.
 
@@ -47,6 +52,24 @@ def lesson(session: nox.Session) -> None:
     """Teach the lesson on each device of this node: nox -s lesson -- [--device cpu --device gpu] [--epochs 10] ..."""
     install(session, LOCK)
     session.run("cifar", "lesson", *session.posargs)
+
+
+@nox.session
+def performance(session: nox.Session) -> None:
+    """Measure what docs/performance.md says, and write it anew, in an hour: nox -s performance -- [--dataset ...]"""
+    install(session, LOCK)
+    text = ""
+    for name, (only, beside) in PERFORMANCE.items():
+        if beside:
+            session.install(*beside)
+        results, folder = f"results/performance-{name}", Path("docs/performance") / name
+        session.run("cifar", "bench", "--runs=3", "--only", only, "--out", results, *session.posargs)
+        session.run("cifar", "report", results, "--out", folder)
+        (folder / "report.html").unlink()
+        page = folder / "report.md"
+        text += page.read_text().replace("](figures/", f"](performance/{name}/figures/")
+        page.unlink()
+    Path("docs/performance.md").write_text(text)
 
 
 @nox.session
