@@ -56,7 +56,7 @@ def lesson(session: nox.Session) -> None:
 
 @nox.session
 def performance(session: nox.Session) -> None:
-    """Measure what docs/performance.md says, and write it anew, in an hour: nox -s performance -- [--dataset ...]"""
+    """Measure what docs/performance.md says, and write it anew, in an hour: nox -s performance -- ..."""
     install(session, LOCK)
     text = ""
     for name, (only, beside) in PERFORMANCE.items():
