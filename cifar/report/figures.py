@@ -6,7 +6,7 @@ import math
 import textwrap
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 
     Arms = Mapping[str, Sequence[Record]]
 
+Item = TypeVar("Item")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 """M. Okabe and K. Ito's palette for all kinds of colour vision, its yellow replaced by a grey that shows on white."""
 NARROW, WIDE = 0.75, 2.2
 """Decades of a logarithmic axis below which 1, 2, 5 give too few ticks, and above which they give too many."""
 MEMORY = "peak[what=copy]"
 """The limit that slopes in a roofline."""
+MOST_DOTS = 100
+"""Runs of one estimate that are drawn as dots: more are evenly chosen among the values, both ends included."""
+MOST_RUNS = 40
+"""Runs of an arm whose rounds are drawn: more are evenly chosen in their order, the first and the last included."""
 MOST_JOINED = 4
 """Rounds of more arms than these are not joined by lines, which would hide them."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
@@ -192,8 +197,10 @@ def rounds(arms: Arms) -> Figure:
     """Return each workload's rounds in order, run after run, as multiples of the arm's median round.
 
     Two bands in a panel are two modes; a slope is a run that had not warmed up, or a node that throttles.
+    Of more than `MOST_RUNS` runs of an arm some are drawn, and the axis says so.
     """
-    results = by_workload(arms)
+    drawn = {arm: _some(runs, MOST_RUNS) for arm, runs in arms.items()}
+    results = by_workload(drawn)
     with mpl.rc_context(STYLE):
         columns = min(3, max(1, len(results)))
         lines = math.ceil(len(results) / columns) or 1
@@ -207,10 +214,13 @@ def rounds(arms: Arms) -> Figure:
                 if arm in sides:
                     _rounds_of(panel, sides[arm], index, line)
             _around_one(panel, most)
+        step = math.ceil(most / 10)
         for panel in axes[max(0, len(results) - columns) : len(results)]:
-            panel.set_xticks([run + 1.5 for run in range(most)], [str(run + 1) for run in range(most)], minor=True)
+            some = range(0, most, step)
+            panel.set_xticks([run + 1.5 for run in some], [str(run + 1) for run in some], minor=True)
         _legend(figure, list(arms), place="upper left")
-        _set_out(figure)
+        total = max(map(len, arms.values()))
+        _set_out(figure, f"{MOST_RUNS} of {total:,} runs, evenly chosen" if total > MOST_RUNS else "run")
     return figure
 
 
@@ -258,6 +268,13 @@ def _calls(records: Sequence[Record]) -> dict[str, tuple[float, float]]:
                 pair = (result.warmup_seconds, steady)
                 found.setdefault(result.workload, []).append(pair)
     return {workload: tuple(np.median(pairs, axis=0).tolist()) for workload, pairs in found.items()}
+
+
+def _some(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of `items`, evenly chosen in their order, the first and the last included."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
 
 
 def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
@@ -368,8 +385,9 @@ def _points(  # noqa: PLR0913 - what, where and how, nothing that could be one
     colour, marker = _look(index)
     middle = [place + slot * (index - (arms - 1) / 2) for place in at]
     for place, estimate in zip(middle, estimates, strict=True):
-        beside = place + slot * (0.25 + 0.5 * np.arange(estimate.runs) / max(1, estimate.runs - 1))
-        axes.plot(beside, estimate.values, ".", color=colour, markersize=5, markeredgewidth=0)
+        dots = estimate.values if estimate.runs <= MOST_DOTS else _some(sorted(estimate.values), MOST_DOTS)
+        beside = place + slot * (0.25 + 0.5 * np.arange(len(dots)) / max(1, len(dots) - 1))
+        axes.plot(beside, dots, ".", color=colour, markersize=5, markeredgewidth=0)
         if estimate.interval:
             axes.plot([place, place], estimate.interval, color=colour, linewidth=1.6)
     values, line = [estimate.value for estimate in estimates], "-" if joined else ""
@@ -462,11 +480,11 @@ def _rounds_of(axes: Axes, results: Sequence[Result], index: int, line: str) -> 
     axes.plot(np.concatenate(at), np.concatenate(joined), marker, color=colour, **style)
 
 
-def _set_out(figure: Figure) -> None:
+def _set_out(figure: Figure, runs: str) -> None:
     """Lay out the many panels of `rounds` by fixed margins in inches: to find them takes longer than to draw."""
     width, height = figure.get_size_inches()
     figure.subplots_adjust(0.75 / width, 0.65 / height, 1 - 0.1 / width, 1 - 0.85 / height, wspace=0.2, hspace=0.4)
-    figure.supxlabel("run; its rounds in order from left to right", y=0.12 / height, fontsize=9.5)
+    figure.supxlabel(f"{runs}; rounds in order from left to right", y=0.12 / height, fontsize=9.5)
     figure.supylabel("seconds of a round / the arm's median", x=0.08 / width, fontsize=9.5)
 
 

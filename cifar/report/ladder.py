@@ -42,7 +42,8 @@ RUNGS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "training": {
         "lesson": ("as taught", "fit on the lesson's generator, which reads the file twice more at the epoch's end"),
         "fit": ("our generator", "fit no longer waits for data"),
-        "compiled": ("own loop", "nothing around a step: no dataset, no callbacks, no reading of the loss"),
+        "compiled": ("own step", "nothing around it: no dataset, no callbacks, no reading of the loss"),
+        "biases": ("gradients of biases apart", "oneDNN's code for the gradients of kernel and bias at once is slow"),
         "bytes": ("bytes to the device", "a quarter of what crosses to the device; the step scales"),
         "several": ("several steps a call", "one call's overhead for all of them"),
         "resident": ("data on the device", "the host sends positions only"),

@@ -347,7 +347,9 @@ def _cores(cores: str | None) -> str:
 def _dataset(records: Sequence[Record]) -> str:
     """Which data the numbers stand for, by name and digest; several, where arms of several are not comparable."""
     found = []
-    for record in records:
+    # Runs that were loaded together share what they say alike: thousands of them are looked at once.
+    alike = {(id(record.environment.get("dataset")), id(record.fingerprint)): record for record in records}
+    for record in alike.values():
         made_up, digest = _fact([record], ("dataset.synthetic",)), _fact([record], DIGEST)
         name = {"True": "a made-up stand-in for CIFAR-10", "False": "CIFAR-10"}.get(made_up or "", "not named")
         found.append(f"{name}, digest {digest[:12]}" if digest else name)
@@ -434,14 +436,9 @@ def _speed_table(arms: Arms) -> dict[str, Any]:
 
 def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimate]]:
     """Every workload's estimate by arm, in order."""
-    found: dict[str, dict[str, list[Any]]] = {}
-    for arm, records in arms.items():
-        for record in records:
-            for result in record.results:
-                found.setdefault(result.workload, {}).setdefault(arm, []).append(result)
     return {
-        workload: {arm: compare.estimate(results) for arm, results in found[workload].items()}
-        for workload in in_order(found)
+        workload: {arm: compare.estimate(results) for arm, results in sides.items()}
+        for workload, sides in figures.by_workload(arms).items()
     }
 
 
@@ -579,13 +576,14 @@ def _times(cost: Estimate) -> str:
 
 def _memory_table(arms: Arms) -> dict[str, Any]:
     """The largest peaks over an arm's runs, host and device."""
-    frame = table(arms)
     rows = []
-    for workload in in_order(frame["workload"].unique() if len(frame) else ()):
+    for workload, sides in figures.by_workload(arms).items():
         row = [words(workload)]
         for arm in arms:
-            here = frame[(frame["workload"] == workload) & (frame["arm"] == arm)]
-            row += [_bytes(here[column].max()) for column in ("host_peak_bytes", "device_peak_bytes")]
+            found = [result.memory for result in sides.get(arm, ())]
+            for peak in ("host_peak_bytes", "device_peak_bytes"):
+                known = [memory[peak] for memory in found if memory[peak] is not None]
+                row.append(_bytes(max(known, default=None)))
         rows.append(row)
     return {"arms": list(arms), "rows": rows}
 
@@ -597,9 +595,14 @@ def _meanings(records: Sequence[Record]) -> list[str]:
 
 def _fact_table(arms: Arms, part: str) -> dict[str, Any]:
     """The flattened facts of each arm's runs; where runs differ, all values that occurred."""
-    facts = {arm: [_facts(getattr(record, part)) for record in records] for arm, records in arms.items()}
-    names = dict.fromkeys(name for runs in facts.values() for run in runs for name in run)
-    rows = [[name, *(_values([run[name] for run in facts[arm] if name in run]) for arm in arms)] for name in names]
+    found: dict[str, dict[str, list[Any]]] = {}
+    for arm, records in arms.items():
+        said = (item for record in records for item in getattr(record, part).items())
+        # Runs that were loaded together share what they say alike.
+        for key, value in {(key, id(value)): (key, value) for key, value in said}.values():
+            for name, fact in _facts({key: value}).items():
+                found.setdefault(name, {}).setdefault(arm, []).append(fact)
+    rows = [[name, *(_values(values.get(arm, [])) for arm in arms)] for name, values in found.items()]
     return {"arms": list(arms), "rows": rows}
 
 
@@ -686,9 +689,9 @@ def _ends(estimate: Estimate) -> str:
     return compare.in_unit(estimate)[1]
 
 
-def _bytes(value: Any) -> str:  # noqa: ANN401 - pandas' NA among them
+def _bytes(value: int | None) -> str:
     """Bytes in MiB, a dash for unknown."""
-    return NONE if pd.isna(value) else f"{number(float(value) / 2**20)}\N{NO-BREAK SPACE}MiB"
+    return NONE if value is None else f"{number(float(value) / 2**20)}\N{NO-BREAK SPACE}MiB"
 
 
 def _percent(part: float) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from jsonschema.protocols import Validator
+    from jsonschema_rs import Draft202012Validator
 
 REMEDY = "remove the file and continue with `cifar bench --resume`, which measures that run again"
 NOT_RECORDS = frozenset({"campaign.json"})
@@ -45,6 +45,12 @@ class Result:
     """Bytes that one round reads and writes, where that is what is measured."""
     needs: Mapping[str, int] = field(default_factory=dict)
     """Of each limit's workload, such as `peak[what=matmul,dtype=float32]`, how much one round uses up."""
+    median: float = field(init=False)
+    """Seconds of the median round."""
+
+    def __post_init__(self) -> None:
+        """Find the median round once: everything asks for it."""
+        object.__setattr__(self, "median", median(self.seconds))
 
     @property
     def family(self) -> str:
@@ -55,11 +61,6 @@ class Result:
     def params(self) -> dict[str, str]:
         """The parameters in the workload's name, as text: `{"batch": "250"}` of `forward[batch=250]`."""
         return parameters(self.workload)
-
-    @property
-    def median(self) -> float:
-        """Seconds of the median round."""
-        return median(self.seconds)
 
     @property
     def outside_steps(self) -> float | None:
@@ -106,7 +107,11 @@ def read(path: str | os.PathLike[str]) -> Record:
     Raises OSError where the file cannot be read, and ValueError, which names the file, what is wrong and the
     remedy, where it is no JSON (cut short, say), does not fit record.schema.json, or names a workload twice.
     """
-    path = Path(path)
+    return _read(Path(path), lambda value: value)
+
+
+def _read(path: Path, share: Callable[[Any], Any]) -> Record:
+    """As `read`; what `share` returns for a part takes its place."""
     try:
         # NaN and Infinity are no JSON; left as text they fail the schema at their place, which the error can name
         content = json.loads(path.read_bytes(), parse_constant=str)
@@ -115,13 +120,14 @@ def read(path: str | os.PathLike[str]) -> Record:
         raise ValueError(message) from error
     _check(path, content)
     own = content["machine_info"]["cifar"]
-    results = tuple(_result(entry) for entry in content["benchmarks"])
+    results = tuple(_result(entry, share) for entry in content["benchmarks"])
     twice = _repeated(result.workload for result in results)
     if twice:
         message = f"{path} holds the workload {twice} twice, so neither number can be trusted: {REMEDY}"
         raise ValueError(message)
     same = {key: own[key] for key in ("arm", "device", "run", "campaign", "complete", "started")}
-    details = {key: own[key] for key in ("fingerprint", "environment")}
+    facts = {key: share(value) for key, value in own["environment"].items()}
+    details = {"fingerprint": share(own["fingerprint"]), "environment": facts}
     return Record(path=path, **same, **details, failures=tuple(own["failures"]), results=results)
 
 
@@ -133,7 +139,13 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
     Raises OSError and ValueError as `read` does, and ValueError for a folder that is no campaign and for two
     files that claim to be the same run of the same arm in the same campaign.
     """
-    records = [read(file) for path in paths for file in _files(Path(path))]
+    known: dict[str, Any] = {}
+
+    def share(value: Any) -> Any:  # noqa: ANN401 - any JSON
+        """The first of all equal values: the runs of a campaign say mostly the same, and thousands of them fit."""
+        return known.setdefault(repr(value), value)
+
+    records = [_read(file, share) for path in paths for file in _files(Path(path))]
     seen: dict[tuple[str, str, int], Path] = {}
     for record in records:
         key = (record.campaign, record.arm, record.run)
@@ -252,17 +264,17 @@ def _files(path: Path) -> list[Path]:
 
 
 @functools.cache
-def _validator() -> Validator:
+def _validator() -> Draft202012Validator:
     """The compiled schema, built at first use."""
-    import jsonschema  # noqa: PLC0415 - a tenth of a second that `cifar --help` need not pay
+    import jsonschema_rs  # noqa: PLC0415 - `cifar --help` need not pay for it
 
     schema = resources.files(__package__).joinpath("record.schema.json").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(json.loads(schema))
+    return jsonschema_rs.Draft202012Validator(json.loads(schema))
 
 
 def _check(path: Path, content: Any) -> None:  # noqa: ANN401 - any JSON
     """Raise ValueError, which says where, unless `content` fits the schema."""
-    errors = {tuple(error.absolute_path): error for error in _validator().iter_errors(content)}
+    errors = {tuple(error.instance_path): error for error in _validator().iter_errors(content)}
     if not errors:
         return
     if other := errors.get(("machine_info", "cifar", "schema")):
@@ -288,14 +300,15 @@ def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - a
     return " / ".join(map(str, place)) or "the file"
 
 
-def _result(entry: Mapping[str, Any]) -> Result:
-    """One checked entry of `benchmarks` as a Result."""
+def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:
+    """One checked entry of `benchmarks` as a Result; see `_read`."""
     extra = entry["extra_info"]
-    same = {key: extra[key] for key in ("images", "warmup_seconds", "flop", "memory", "work")}
-    same |= {key: extra.get(key) for key in ("bytes", "accuracy", "epoch_seconds")} | {"needs": extra.get("needs", {})}
-    workload = entry["name"].removeprefix("test_")
+    same = {key: extra[key] for key in ("images", "warmup_seconds", "flop")}
+    same |= {key: extra.get(key) for key in ("bytes", "accuracy", "epoch_seconds")}
+    same |= {key: share(extra.get(key, {})) for key in ("memory", "work", "needs")}
+    workload = share(entry["name"].removeprefix("test_"))
     seconds = tuple(map(float, entry["stats"]["data"]))
-    checks, calls = tuple(extra["checks"]), extra.get("calls")
+    checks, calls = share(tuple(extra["checks"])), extra.get("calls")
     steps = tuple(map(float, extra.get("step_seconds", ())))[1 : len(seconds) + 1]
     return Result(workload=workload, seconds=seconds, checks=checks, calls=calls, step_seconds=steps, **same)
 

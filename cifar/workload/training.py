@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Pair = tuple[Any, Any]
 
+_SUMMED = "CifarBiasAddSummed"
+
 
 def prepare(model: keras.Model, *, xla: bool = False) -> keras.Model:
     """Compile `model` as the lesson does: Adam at 0.001, categorical cross-entropy, accuracy; returns it.
@@ -112,13 +114,25 @@ def counting_step(model: keras.Model) -> Callable[[Any, Any], Pair]:
 
 
 def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any, labels: Any) -> Pair:  # noqa: ANN401
-    """Change the weights by one step; the batch's mean loss and its probabilities (n, 10) before that."""
-    with tf.GradientTape() as tape:
+    """Change the weights by one step; the batch's mean loss and its probabilities (n, 10) before that.
+
+    Only inside a graph.  The gradient of a convolution's bias is summed by itself: TensorFlow's own would be fused
+    on a CPU with that of the kernel, and oneDNN's fused code took 10.5 ms instead of 3.5 for the first layer at
+    batch 250, a fifth of the whole step.  The sum is the same, but for its rounding.
+    """
+    with tf.compat.v1.get_default_graph().gradient_override_map({"BiasAdd": _SUMMED}):
         probabilities = model(images, training=True)
         loss = loss_of(labels, probabilities)
-    gradients = tape.gradient(loss, model.trainable_variables)
+    # A tape would not see the override.
+    gradients = tf.gradients(loss, [variable.value for variable in model.trainable_variables])
     model.optimizer.apply(gradients, model.trainable_variables)
     return loss, probabilities
+
+
+@tf.RegisterGradient(_SUMMED)  # type: ignore[untyped-decorator]
+def _bias_gradient(_operation: tf.Operation, gradient: Any) -> Pair:  # noqa: ANN401 a tensor
+    """The gradients of `bias_add`, channels last: of its input as it comes, of the bias summed over all else."""
+    return gradient, tf.reduce_sum(gradient, axis=tuple(range(gradient.shape.rank - 1)))
 
 
 def forward(model: keras.Model) -> Callable[[Any], Any]:
