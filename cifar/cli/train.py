@@ -88,7 +88,7 @@ def _part(text: str) -> float:
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
     use_tensorflow()
-    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.measure import energy, placement  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     with interruptible():
@@ -99,8 +99,16 @@ def _train(options: argparse.Namespace) -> int:
             with course.locked(run.folder), device.scope(), progress_bar() as progress:
                 path, audit = course.check_dataset(run, options.dataset), placement.Audit(device)
                 run.facts["placement"] = audit.operations
-                rows = course.train(run, **asked, data=path, wait=device.wait, watch=audit.watch, progress=progress)
-                for row in rows:
+                counter = energy.counter(device)
+                joules = (lambda: None) if isinstance(counter, str) else counter.joules
+                run.facts["energy"] = {"unmeasurable": counter} if isinstance(counter, str) else counter.whose
+                calls: dict[str, Any] = {
+                    "wait": device.wait,
+                    "joules": joules,
+                    "watch": audit.watch,
+                    "progress": progress,
+                }
+                for row in course.train(run, **asked, data=path, **calls):
                     print(_in_words(row, asked["epochs"]), flush=True)
         except KeyboardInterrupt:
             done = f"interrupted after {len(run.epochs)} finished epochs"
@@ -175,10 +183,12 @@ def _in_words(row: dict[str, Any], epochs: int) -> str:
 
 def _say_result(run: Run, until: float | None) -> int:
     """Print what the training came to; 1 where it did not come to `until`."""
+    from cifar.report import lesson  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     images, seconds = (sum(row[name] for row in run.epochs) for name in ("images", "seconds"))
-    print(f"{len(run.epochs)} epochs, {images:,} images in {seconds:.1f} s of training; energy was not measured")
+    print(f"{len(run.epochs)} epochs, {images:,} images in {seconds:.1f} s of training")
+    print(lesson.energy_in_words(run.facts))
     print(f"Run: {run.folder}")
     if until is None:
         return 0

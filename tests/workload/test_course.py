@@ -120,6 +120,24 @@ def test_history_is_a_table(trained):
     assert 0 < float(row["first_step_seconds"]) <= float(row["seconds"])
 
 
+def test_joules_are_those_of_the_epochs(tiny, tmp_path):
+    """Each epoch has what the counter counted during it; none where it stands still or cannot be read."""
+    total = iter([100.0, 130.0, 200.0, 200.0, None, None])
+    run = course.start(tmp_path / "run", tiny, device="cpu")
+    assert [row["joules"] for row in course.train(run, 3, joules=lambda: next(total))] == [30.0, None, None]
+    table = [line.split(",") for line in (run.folder / course.HISTORY).read_text().splitlines()]
+    assert [row[table[0].index("joules")] for row in table[1:]] == ["30.0", "", ""]
+
+
+def test_counter_is_asked_during_a_long_epoch(tiny, tmp_path, monkeypatch):
+    """A counter that wraps around is read more than twice in an epoch that lasts."""
+    monkeypatch.setattr(course, "_ASK_SECONDS", 0.0)
+    asked = []
+    run = course.start(tmp_path / "run", tiny, device="cpu")
+    list(course.train(run, 1, joules=lambda: asked.append(1)))
+    assert len(asked) == 2 + 3
+
+
 def test_a_loss_that_is_no_number_leaves_the_epoch_out(tiny, tmp_path):
     """Training that has left the numbers ends with a word, and the folder holds the epochs before."""
     run = course.start(tmp_path / "run", tiny, device="cpu")
