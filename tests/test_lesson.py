@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -49,9 +50,15 @@ def cifar(*arguments):
 
 
 def started(*arguments):
-    """Start the command in a process of its own."""
+    """Start the command as a shell's foreground does: in a process group of its own, which Ctrl-C interrupts."""
     command = [sys.executable, "-m", "cifar", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    try:
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def epochs(folder):
@@ -85,23 +92,39 @@ def test_lesson_without_gpu_says_what_is_missing(lesson):
     assert "The GPU&#39;s was not run: this node" in (lesson / "lesson.html").read_text()
 
 
-def test_same_bits_in_fresh_processes_and_through_sigterm(lesson, tiny, tmp_path):
-    """Deterministic runs are equal bit by bit: twice, and when SIGTERM ends one after an epoch and it is resumed."""
+def test_same_bits_in_fresh_processes(lesson):
+    """Deterministic runs are equal bit by bit, epoch for epoch."""
     assert epochs(lesson / "cpu")[:1] == epochs(lesson / "cpu-2")
-    folder = tmp_path / "run"
-    with started("train", "--epochs", "99", "--deterministic", "--dataset", tiny, "--out", folder) as process:
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "lesson"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+def test_interruption_changes_nothing(lesson, tiny, tmp_path, command, how):
+    """Ctrl-C, which reaches the whole process group, and SIGTERM, which reaches the command alone, end it with a word.
+
+    Resumed, a deterministic run has the bits of one that was never interrupted.
+    """
+    folder, options = tmp_path / "made", ["--device", "cpu", "--deterministic"]
+    run = folder / "cpu" if command == "lesson" else folder
+    with started(command, *options, "--epochs", "99", "--dataset", tiny, "--out", folder) as process:
         while not (line := process.stdout.readline()).startswith("epoch 1/99"):
             assert line, process.stderr.read()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
-        assert "continue with `cifar train --resume --out" in process.stderr.read()
-    done = len(epochs(folder))
-    assert done >= 1
-    if done >= 2:
-        pytest.skip("this machine finished a second epoch before it read the signal")
-    with started("train", "--resume", "--epochs", "2", "--out", folder) as process:
-        assert process.wait(120) == 0, process.stderr.read()
-    assert epochs(folder) == epochs(lesson / "cpu")
+        os.killpg(process.pid, signal.SIGINT) if how == "Ctrl-C" else process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"continue with `cifar {command} --resume --out {folder}`" in errors
+    assert "Traceback" not in errors
+    done = epochs(run)
+    assert 1 <= len(done) < 99
+    options += ["--epochs", len(done) + 1, "--out"]
+    for again in ([command, "--resume", *options, folder], ["train", "--dataset", tiny, *options, tmp_path / "whole"]):
+        with started(*again) as process:
+            _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert epochs(run)[:-1] == done
+    assert epochs(run) == epochs(tmp_path / "whole")
+    assert epochs(run)[:2] == epochs(lesson / "cpu")
 
 
 BOTH = """
