@@ -251,9 +251,11 @@ def test_data_plot(tiny, tmp_path, capsys):
 
 
 def test_model():
-    """Layers, parameters, FLOP and activations of the lesson's network, and their sums."""
+    """Layers, parameters, FLOP and activations of the lesson's network, and their sums; no notice of TensorFlow's."""
     with started("model") as process:
-        printed = process.stdout.read()
+        printed, errors = process.communicate()
+    assert "oneDNN" not in errors
+    assert "absl" not in errors
     for number in ("787,530", "30,877,696", "79,370", "90,863,616"):
         assert number in printed
 

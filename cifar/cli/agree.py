@@ -132,7 +132,6 @@ def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     number = devices.number_of(name)
     on_cpu = number is None
     os.environ |= {
-        "KERAS_BACKEND": backend,
         "JAX_PLATFORMS": "cpu" if on_cpu else "cuda,cpu",  # the first of them is taken
         "JAX_CUDA_VISIBLE_DEVICES": str(number or 0),
         "KERAS_TORCH_DEVICE": "cpu" if on_cpu else f"cuda:{number}",
@@ -140,6 +139,7 @@ def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     if number is not None and (reason := _missing(backend, number)):
         message = f"{backend}:{name} cannot be had: {reason}"
         raise MissingDeviceError(message)
+    use_tensorflow(backend)  # where the network runs; the module imports TensorFlow all the same
     return contextlib.nullcontext(), placement.watch_results("cpu" if on_cpu else "gpu")
 
 
