@@ -15,14 +15,16 @@ LOCK = "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
 
 # Every hash and no address; one lock for Python 3.11 to 3.13, and two of an older TensorFlow for Linux alone.
 LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes"]
-LOCKING += ["--python-version=3.11", "pyproject.toml", "--group=tests", "--group=build"]
+LOCKING += ["--python-version=3.11"]
+WHOLE = ["pyproject.toml", "--group=tests", "--group=build"]
 OLDER = ["--override=containers/tensorflow-2.19.txt", "--python-platform=x86_64-manylinux_2_28"]
 LOCKS = {
-    "cpu": ["--extra=cpu", "--universal"],
-    "cuda": ["--extra=cuda", "--universal", "--constraint=containers/built-with.txt"],
-    "lint": ["--group=lint", "--universal"],
-    "cpu-2.19": ["--extra=cpu", *OLDER],
-    "cuda-2.19": ["--extra=cuda", *OLDER],
+    "cpu": [*WHOLE, "--extra=cpu", "--universal"],
+    "cuda": [*WHOLE, "--extra=cuda", "--universal", "--constraint=containers/built-with.txt"],
+    "lint": [*WHOLE, "--group=lint", "--universal"],
+    "cpu-2.19": [*WHOLE, "--extra=cpu", *OLDER],
+    "cuda-2.19": [*WHOLE, "--extra=cuda", *OLDER],
+    "backends": ["--group=backends", "--universal", "--constraint=containers/requirements-cpu.txt"],
 }
 
 
@@ -91,6 +93,7 @@ def report(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the code, on the CPU and without a network: nox -s tests -- [-k NAME] ..."""
     install(session, "cpu")
+    session.install("-r", "containers/requirements-backends.txt")
     session.run("pytest", *session.posargs)
 
 

@@ -1,13 +1,25 @@
-"""A small dataset that many tests read."""
+"""Datasets that many tests read: a small stand-in, and CIFAR-10 itself where it lies beside the checkout."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from cifar.workload import dataset
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "cifar-10-python.tar.gz"
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """A stand-in of 1,003 training and 250 validation images, in our layout."""
     return dataset.prepare_synthetic(tmp_path_factory.mktemp("data") / "small.h5", train=1_003, valid=250)
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    """CIFAR-10 as published, in our layout."""
+    if not REAL.exists():
+        pytest.skip(f"CIFAR-10 is not in {REAL.parent}")
+    return dataset.prepare(tmp_path_factory.mktemp("data") / "cifar10.h5", REAL)

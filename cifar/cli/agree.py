@@ -1,8 +1,12 @@
-"""From two sides, each a device and a precision, to whether they agree on a batch within rounding: `cifar agree`."""
+"""From two sides, each a backend, device and precision, to whether they agree within rounding: `cifar agree`."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
+import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,20 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
-from cifar.cli.terminal import check_new
+from cifar.cli.terminal import MissingDeviceError, check_new
 from cifar.cli.train import GATE, claim, use_tensorflow
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 _IMAGES = 20
+_BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def add_agree(commands: Any) -> None:  # noqa: ANN401
     """`cifar agree`."""
-    parser = commands.add_parser("agree", help="whether two devices or precisions agree on outputs, loss and gradients")
+    parser = commands.add_parser("agree", help="whether two devices, backends or precisions compute the same")
     parser.set_defaults(command=_agree)
-    side = "DEVICE or DEVICE@PRECISION (float32, tf32, float64, bfloat16), or a file of --out"
+    side = "[BACKEND:]DEVICE[@PRECISION], such as cpu, gpu@tf32, jax:cpu@bfloat16, or a file of --out"
     parser.add_argument("one", metavar="A", help=side)
     parser.add_argument("other", metavar="B", nargs="?", help="the same; without it A is only computed, into --out")
     parser.add_argument("--run", type=Path, metavar="RUN", help="with the weights of this run (default: untrained)")
@@ -53,17 +59,23 @@ def _agree(options: argparse.Namespace) -> int:
     return _compared(options, data, one, other)
 
 
-def _parsed(side: str) -> tuple[str, str]:
-    """Device and precision of a side; ValueError for what names none."""
+def _parsed(side: str) -> tuple[str, str, str]:
+    """Backend, device and precision of a side; ValueError for what names none, or a backend that is not installed."""
     from cifar.measure import devices  # noqa: PLC0415
 
-    device, _, precision = side.partition("@")
+    place, _, precision = side.partition("@")
+    backend, _, device = place.partition(":")
+    if backend not in _BACKENDS:
+        backend, device = "tensorflow", place
     precision = precision or "float32"
     devices.number_of(device)
     if precision not in {"float32", "tf32", "float64", "bfloat16"} or (precision == "tf32" and device == "cpu"):
         message = f"{side}: {device} does not compute in {precision}; give float32, float64, bfloat16, or on GPUs tf32"
         raise ValueError(message)
-    return device, precision
+    if importlib.util.find_spec(backend) is None:
+        message = f"{side}: {backend} is not installed; `pip install {backend}`, or name another side"
+        raise ValueError(message)
+    return backend, device, precision
 
 
 def _computed(side: str, path: Path, data: Path, run: Path | None) -> int:
@@ -91,21 +103,60 @@ def _task(data: Path, folder: Path | None) -> tuple[Any, Any, Any, str]:
 
 def _write(options: argparse.Namespace, data: Path) -> int:
     """Compute A on its device and write it."""
-    use_tensorflow()
+    backend, name, precision = _parsed(options.one)
+    scope, watch = (_claim_tensorflow if backend == "tensorflow" else _claim_other)(backend, name)
     import numpy as np  # noqa: PLC0415
 
-    from cifar.measure import placement  # noqa: PLC0415
     from cifar.workload import agreement  # noqa: PLC0415
 
-    name, precision = _parsed(options.one)
-    device = claim(name)
-    with device.scope():
+    with scope:
         weights, images, labels, digest = _task(data, options.run)
-        watch = placement.Audit(device).watch
         found = agreement.compute(weights, images, labels, precision, watch=watch)
     np.savez(options.out, **found, side=options.one, precision=precision, task=digest)  # type: ignore[arg-type]
     print(f"{options.one}: {options.out}")
     return 0
+
+
+def _claim_tensorflow(_backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
+    """The scope of the device, and what watches that all is executed there."""
+    from cifar.measure import placement  # noqa: PLC0415
+
+    device = claim(name)
+    return device.scope(), placement.Audit(device).watch
+
+
+def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
+    """Bind JAX or PyTorch to the device, before Keras is imported, and watch where its results lie."""
+    from cifar.measure import devices, placement  # noqa: PLC0415
+
+    number = devices.number_of(name)
+    on_cpu = number is None
+    os.environ |= {
+        "JAX_PLATFORMS": "cpu" if on_cpu else "cuda,cpu",  # the first of them is taken
+        "JAX_CUDA_VISIBLE_DEVICES": str(number or 0),
+        "KERAS_TORCH_DEVICE": "cpu" if on_cpu else f"cuda:{number}",
+    }
+    if number is not None and (reason := _missing(backend, number)):
+        message = f"{backend}:{name} cannot be had: {reason}"
+        raise MissingDeviceError(message)
+    use_tensorflow(backend)  # where the network runs; the module imports TensorFlow all the same
+    return contextlib.nullcontext(), placement.watch_results("cpu" if on_cpu else "gpu")
+
+
+def _missing(backend: str, number: int) -> str | None:
+    """Why JAX or PyTorch has no such GPU; None where it has."""
+    if backend == "torch":
+        import torch  # noqa: PLC0415
+
+        count = torch.cuda.device_count()
+        return None if number < count else f"PyTorch {torch.__version__} finds {count or 'no'} GPU"
+    import jax  # noqa: PLC0415
+
+    try:
+        jax.devices("cuda")
+    except RuntimeError as error:
+        return f"JAX {jax.__version__} says: {error}"
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -150,8 +201,8 @@ def _compared(options: argparse.Namespace, data: Path, one: dict[str, Any], othe
         table.add_row(name, f"{distances[name]:.1e}", f"{tolerances[name]:.1e}", f"{unit:.3f}")
     Console().print(table)
     print("Distances are norms of differences over norms; tolerances are five standard deviations of rounding.")
-    worst = max(units, key=lambda name: units[name])
-    agrees = not units[worst] > 1
+    worst = max(units, key=lambda name: math.inf if math.isnan(units[name]) else units[name])
+    agrees = units[worst] <= 1
     print(
         f"They {'agree' if agrees else 'do not agree'}: the largest distance is {units[worst]:.3f} tolerances, {worst}"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +67,34 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+_READER = """import sys
+for line in sys.stdin.buffer:
+    if not any(notice.encode() in line for notice in sys.argv[1:]):
+        sys.stderr.buffer.write(line)
+        sys.stderr.flush()
+"""
+
+
+@contextlib.contextmanager
+def without(*notices: str) -> Iterator[None]:
+    """Leave the lines that hold one of `notices` out of what this process and its libraries write to stderr meanwhile.
+
+    All others pass as they come, through a process of its own, so that the last words of a crash are not lost.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _READER, *notices]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as reader:  # noqa: S603 our own
+        stream = cast("IO[bytes]", reader.stdin)
+        sys.stderr.flush()
+        before = os.dup(2)
+        os.dup2(stream.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
 
 
 @contextlib.contextmanager

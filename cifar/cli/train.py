@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
-from cifar.cli.terminal import INTERRUPTED, MissingDeviceError, interruptible, progress_bar, say
+from cifar.cli.terminal import INTERRUPTED, MissingDeviceError, interruptible, progress_bar, say, without
 
 if TYPE_CHECKING:
     from cifar.measure.devices import Device
@@ -21,10 +23,15 @@ GATE = 1
 _SHOWN = 24
 
 
-def use_tensorflow() -> None:
-    """Choose Keras's backend, and what TensorFlow says unasked; to be called before either is imported."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+def use_tensorflow(backend: str = "tensorflow") -> None:
+    """Choose Keras's backend and import TensorFlow, without what it says unasked; call it before Keras is imported."""
+    os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors only
+    # These two come at any level: that oneDNN is on, as is recorded, and that this goes to stderr.
+    notices = ("oneDNN custom operations are on", "log messages before absl::InitializeLog()")
+    if "tensorflow" not in sys.modules and importlib.util.find_spec("tensorflow"):
+        with without(*notices):
+            importlib.import_module("tensorflow")
 
 
 def claim(name: str, *, deterministic: bool = False) -> Device:
@@ -88,7 +95,7 @@ def _part(text: str) -> float:
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
     use_tensorflow()
-    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.measure import energy, placement  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     with interruptible():
@@ -99,11 +106,19 @@ def _train(options: argparse.Namespace) -> int:
             with course.locked(run.folder), device.scope(), progress_bar() as progress:
                 path, audit = course.check_dataset(run, options.dataset), placement.Audit(device)
                 run.facts["placement"] = audit.operations
-                rows = course.train(run, **asked, data=path, wait=device.wait, watch=audit.watch, progress=progress)
-                for row in rows:
+                counter = energy.counter(device)
+                joules = (lambda: None) if isinstance(counter, str) else counter.joules
+                run.facts["energy"] = {"unmeasurable": counter} if isinstance(counter, str) else counter.whose
+                calls: dict[str, Any] = {
+                    "wait": device.wait,
+                    "joules": joules,
+                    "watch": audit.watch,
+                    "progress": progress,
+                }
+                for row in course.train(run, **asked, data=path, **calls):
                     print(_in_words(row, asked["epochs"]), flush=True)
         except KeyboardInterrupt:
-            done = f"interrupted after {len(run.epochs)} finished epochs"
+            done = f"interrupted; finished epochs: {len(run.epochs)}"
             say(f"{done}; continue with `cifar train --resume --out {run.folder}`")
             return INTERRUPTED
     return _say_result(run, asked["until"])
@@ -175,10 +190,13 @@ def _in_words(row: dict[str, Any], epochs: int) -> str:
 
 def _say_result(run: Run, until: float | None) -> int:
     """Print what the training came to; 1 where it did not come to `until`."""
+    from cifar.report import lesson  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     images, seconds = (sum(row[name] for row in run.epochs) for name in ("images", "seconds"))
-    print(f"{len(run.epochs)} epochs, {images:,} images in {seconds:.1f} s of training; energy was not measured")
+    epochs = f"{len(run.epochs)} epoch{'s' * (len(run.epochs) > 1)}"
+    print(f"{epochs}, {images:,} images in {seconds:.1f} s of training")
+    print(lesson.energy_in_words(run.facts))
     print(f"Run: {run.folder}")
     if until is None:
         return 0

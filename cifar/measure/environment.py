@@ -232,15 +232,15 @@ def nvidia(device: Device, library: ModuleType | None = None, environ: Mapping[s
             "cuda": _ask(nvml, lambda: _cuda(nvml.nvmlSystemGetCudaDriverVersion_v2())),
             "gpus_of_node": _ask(nvml, nvml.nvmlDeviceGetCount),
         }
-        gpus = [_gpu(nvml, find, device) for find in _finders(nvml, visible)]
+        gpus = [_gpu(nvml, find, device) for find in finders(nvml, visible)]
     finally:
         nvml.nvmlShutdown()
     hidden = f" (CUDA_VISIBLE_DEVICES={visible!r})" if visible is not None else ""
     return {"driver": driver, "gpus": gpus or unmeasurable(f"the driver runs but shows no GPU{hidden}")}
 
 
-def _finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]:
-    """Return for each GPU that CUDA shows this process a function that returns its handle."""
+def finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]:
+    """Return for each GPU that CUDA shows this process, in its order, a function that returns NVML's handle of it."""
     if visible is None:
         numbers = range(count if isinstance(count := _ask(nvml, nvml.nvmlDeviceGetCount), int) else 0)
         return [lambda number=number: nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]  # type: ignore[misc]

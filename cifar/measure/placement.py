@@ -54,6 +54,37 @@ class Audit:
             raise MisplacedError(message)
 
 
+def watch_results(kind: str) -> Callable[[str, Callable[..., Any]], Callable[..., Any]]:
+    """Return a `watch` for calls by JAX or PyTorch: whatever they return must lie on a device of `kind`, cpu or gpu.
+
+    That is less than `Audit` sees: what they computed in between may have been elsewhere.
+    """
+
+    def watch(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any) -> Any:  # noqa: ANN401 those of `call`
+            result = call(*arguments)
+            places = {place for array in _arrays(result) for place in _places(array)}
+            if places != {kind}:
+                message = f"{what} was to run on the {kind}, but its results lie on {', '.join(sorted(places))}"
+                raise MisplacedError(message)
+            return result
+
+        return watched
+
+    return watch
+
+
+def _arrays(found: Any) -> list[Any]:  # noqa: ANN401 arrays, lists and tuples of them
+    """The arrays in `found`."""
+    return [array for part in found for array in _arrays(part)] if isinstance(found, list | tuple) else [found]
+
+
+def _places(array: Any) -> set[str]:  # noqa: ANN401
+    """The kinds of devices that hold an array of JAX or PyTorch."""
+    kinds = {place.platform for place in array.devices()} if hasattr(array, "devices") else {array.device.type}
+    return {"gpu" if kind == "cuda" else str(kind) for kind in kinds}
+
+
 def _executed(call: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
     """What `call` returns, and device and name of each operation in the compiled functions that it executed."""
     from tensorflow.python.eager import context  # noqa: PLC0415 - heavy; TensorFlow has no public name for it

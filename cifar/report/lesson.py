@@ -250,6 +250,16 @@ def speed_in_words(runs: Sequence[Trained]) -> str:
     )
 
 
+def energy_in_words(facts: Mapping[str, Any]) -> str:
+    """How many joules the training of a run took, by whose counter, or why that is not known."""
+    used, whose = [row.get("joules") for row in facts["epochs"]], facts.get("energy", "nobody")
+    if None not in used:
+        return f"Energy of training: {number(sum(used))}{SPACE}J by {whose}."
+    missing = f"the counter stood still or could not be read in {used.count(None)} of {len(used)} epochs"
+    reason = whose["unmeasurable"] if isinstance(whose, dict) else missing
+    return f"Energy of training: not measurable here, for {reason}."
+
+
 def disagreements(one: Trained, other: Trained) -> tuple[int, float]:
     """Number of images that the two name differently, and the largest difference of any probability."""
     names = list(one.predictions.columns[3:])
@@ -291,6 +301,7 @@ def _view(runs: Sequence[Trained]) -> dict[str, Any]:
     return {
         "answer": _answer(runs),
         "speed": speed_in_words(runs),
+        "energy": [f"{run.arm}: {energy_in_words(run.facts)}" for run in runs],
         "facts": runs[0].facts,
         "deterministic": all(run.facts["deterministic"] for run in runs),
         "devices": [_device(run) for run in runs],

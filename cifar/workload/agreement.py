@@ -1,4 +1,7 @@
-"""From weights, a batch and a precision to outputs, loss and gradients, and to how far rounding alone may move them."""
+"""From weights, a batch and a precision to outputs, loss and gradients, and to how far rounding alone may move them.
+
+Outputs are computed by Keras on any of its backends; how far rounding moves them, by TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import tensorflow as tf
 from cifar.workload import model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,20 +58,27 @@ def compute(
 ) -> Arrays:
     """Probabilities, mean loss and its gradients of the lesson's network without dropout, as float64 arrays by name.
 
-    `weights` as of `get_weights`; images float32 (n, 32, 32, 3) and labels one-hot (n, 10).  It runs on the device
-    in scope, and `watch(what, call)` returns a `call` that does the same and is looked at.  TensorFlow's TF32, which
-    CPUs do not have, is switched on for "tf32" and off for all others.
+    `weights` as of `get_weights`; images float32 (n, 32, 32, 3) and labels one-hot (n, 10).  It runs on Keras's
+    backend (TensorFlow, JAX or PyTorch) and on the device in scope, and `watch(what, call)` returns a `call` that
+    does the same and is looked at.  TF32, which CPUs do not have, is switched on for "tf32" and off for all others.
+    ValueError where the backend gives other types than it was asked for, as PyTorch does for the loss in float64.
     """
-    chosen = PRECISIONS[precision]
-    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-    network = _in_dtype(chosen.dtype)
+    dtype = PRECISIONS[precision].dtype
+    dtype_of_loss = "float64" if dtype == "float64" else "float32"
+    _set_arithmetic(precision)
+    network = _in_dtype(dtype)
     for variable, value in zip(network.weights, weights, strict=True):
         variable.assign(value)
-    run = watch("agreement", _function(network, "float64" if chosen.dtype == "float64" else "float32"))
-    probabilities, loss, gradients = run(images, labels)
-    found = {"outputs": probabilities, "loss": loss}
-    found |= {variable.path: part for variable, part in zip(network.trainable_variables, gradients, strict=True)}
-    return _named(found)
+    function = _BACKENDS[keras.config.backend()](network, keras.losses.CategoricalCrossentropy(dtype=dtype_of_loss))
+    probabilities, loss, gradients = watch("agreement", function)(images, labels)
+    found = {keras.backend.standardize_dtype(part.dtype) for part in (probabilities, *gradients)}
+    of_loss = keras.backend.standardize_dtype(loss.dtype)
+    if (found, of_loss) != ({dtype}, dtype_of_loss):
+        message = (
+            f"Keras on {keras.config.backend()} computes in {of_loss} where {precision} was asked for; name another"
+        )
+        raise ValueError(message)
+    return _named((probabilities, loss, *gradients))
 
 
 def _in_dtype(dtype: str) -> keras.Model:
@@ -80,9 +90,8 @@ def _in_dtype(dtype: str) -> keras.Model:
     return keras.models.clone_model(model.build(), clone_function=again)
 
 
-def _function(network: keras.Model, dtype: str) -> Call:
-    """A compiled function of images and labels to probabilities, loss (taken in `dtype`) and gradients."""
-    loss_of = keras.losses.CategoricalCrossentropy(dtype=dtype)
+def _by_tensorflow(network: keras.Model, loss_of: Call) -> Call:
+    """A compiled function of images and labels to probabilities, loss and gradients."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(images: Any, labels: Any) -> Any:  # noqa: ANN401
@@ -94,9 +103,60 @@ def _function(network: keras.Model, dtype: str) -> Call:
     return run  # type: ignore[no-any-return]
 
 
-def _named(found: Mapping[str, Any]) -> Arrays:
+def _by_jax(network: keras.Model, loss_of: Call) -> Call:
+    """As `_by_tensorflow`."""
+    import jax  # noqa: PLC0415 one of the backends
+
+    def loss_and_probabilities(trained: Any, images: Any, labels: Any) -> Any:  # noqa: ANN401
+        others = [variable.value for variable in network.non_trainable_variables]
+        probabilities, _ = network.stateless_call(trained, others, images, training=False)
+        return loss_of(labels, probabilities), probabilities
+
+    both = jax.jit(jax.value_and_grad(loss_and_probabilities, has_aux=True))
+
+    def run(images: Any, labels: Any) -> Any:  # noqa: ANN401
+        trained = [variable.value for variable in network.trainable_variables]
+        (loss, probabilities), gradients = both(trained, images, labels)
+        return probabilities, loss, gradients
+
+    return run
+
+
+def _by_torch(network: keras.Model, loss_of: Call) -> Call:
+    """As `_by_tensorflow`, not compiled."""
+
+    def run(images: Any, labels: Any) -> Any:  # noqa: ANN401
+        probabilities = network(images, training=False)
+        loss = loss_of(labels, probabilities)
+        loss.backward()
+        return probabilities, loss, [variable.value.grad for variable in network.trainable_variables]
+
+    return run
+
+
+_BACKENDS = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}
+
+
+def _set_arithmetic(precision: str) -> None:
+    """Let the backend compute in `precision`, and its TF32 be used for "tf32" alone."""
+    tf32 = precision == "tf32"
+    match keras.config.backend():
+        case "jax":
+            import jax  # noqa: PLC0415
+
+            jax.config.update("jax_enable_x64", precision == "float64")
+            jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
+        case "torch":
+            import torch  # noqa: PLC0415
+
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        case _:
+            tf.config.experimental.enable_tensor_float_32_execution(tf32)
+
+
+def _named(found: Sequence[Any]) -> Arrays:
     """Arrays by names that are the same for every network: gradients are numbered in the order of the layers."""
-    values = [np.asarray(tf.cast(value, tf.float64)) for value in found.values()]
+    values = [np.asarray(keras.ops.convert_to_numpy(value)).astype(np.float64) for value in found]
     return dict(zip(("outputs", "loss", *gradient_names(len(values) - 2)), values, strict=True))
 
 
@@ -157,7 +217,7 @@ def noisy(weights: Sequence[Any], images: Any, labels: Any, precision: Precision
     gradients = tape.gradient(loss, kernels)
     found = [draw(probabilities, precision.operand), draw(loss, precision.operand)]
     found += [draw(part, precision.operand) for part in gradients]
-    return _named(dict(enumerate(found)))  # type: ignore[arg-type]
+    return _named(found)
 
 
 def _draws(seed: int) -> Any:  # noqa: ANN401

@@ -36,6 +36,7 @@ SCHEMA = 1
 RUN = "run.json"
 HISTORY = "history.csv"
 BATCH_SIZE = 250
+_ASK_SECONDS = 20.0
 _DATASET = ("digest", "source", "synthetic", "train", "valid")
 _OURS = (RUN, HISTORY, "epoch-*.weights.h5", "evaluation.json", "predictions.*")
 
@@ -77,7 +78,9 @@ class Run:
         """Replace `run.json`, then `history.csv`."""
         replace(self.folder / RUN, json.dumps(self.facts, indent=1, allow_nan=False) + "\n")
         if self.epochs:
-            lines = [",".join(self.epochs[0]), *(",".join(map(str, row.values())) for row in self.epochs)]
+            names = list(self.epochs[-1])
+            rows: list[list[Any]] = [names, *([row.get(name) for name in names] for row in self.epochs)]
+            lines = [",".join("" if value is None else str(value) for value in row) for row in rows]
             replace(self.folder / HISTORY, "\n".join(lines) + "\n")
 
 
@@ -257,15 +260,16 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
     data: str | os.PathLike[str] | None = None,
     until: float | None = None,
     wait: Callable[[], None] = lambda: None,
+    joules: Callable[[], float | None] = lambda: None,
     watch: Watch = lambda _what, call: call,
     progress: dataset.Progress = dataset.silent,
 ) -> Iterator[Row]:
     """Train until the run has `epochs` epochs or, sooner, `until` validation accuracy; gives each as it is finished.
 
-    It runs on the device in scope; `wait()` returns when that device has finished, and `watch(what, call)` returns
-    a `call` that does the same and is looked at.  Each epoch is in the folder before it is given.  Raises what
-    `restored` and `check_dataset` raise, and ValueError for a loss that is no finite number, which leaves the epoch
-    out.
+    It runs on the device in scope; `wait()` returns when that device has finished, `joules()` the energy used so far
+    (None: not measurable), and `watch(what, call)` a `call` that does the same and is looked at.  Each epoch is in the
+    folder before it is given.  Raises what `restored` and `check_dataset` raise, and ValueError for a loss that is no
+    finite number, which leaves the epoch out.
     """
     path = check_dataset(run, data)
     network = restored(run)
@@ -277,7 +281,7 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
         feed.on_epoch_end()
     while len(run.epochs) < epochs and not reached(run, until):
         row: Row = {"epoch": len(run.epochs) + 1} | _one_epoch(
-            one_step, feed, f"epoch {len(run.epochs) + 1}/{epochs}", wait, progress
+            one_step, feed, f"epoch {len(run.epochs) + 1}/{epochs}", wait, joules, progress
         )
         begin = time.perf_counter()
         row["val_loss"], row["val_accuracy"] = training.evaluate(probabilities, training.take(valid, len(valid)))
@@ -296,14 +300,19 @@ def reached(run: Run, until: float | None) -> bool:
     return until is not None and any(row["val_accuracy"] >= until for row in run.epochs)
 
 
-def _one_epoch(
+def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
     one_step: Call,
     feed: DataGenerator,
     what: str,
     wait: Callable[[], None],
+    joules: Callable[[], float | None],
     progress: dataset.Progress,
 ) -> Row:
-    """Train on every batch once; mean loss and accuracy before each step, and seconds until the device has finished."""
+    """Train on every batch once; mean loss and accuracy before each step, seconds and joules until the device is done.
+
+    The energy is asked for now and then, too, so that no counter of it wraps around twice.
+    """
+    before, asked = joules(), 0.0
     begin = time.perf_counter()
     first, losses, sizes, hits = 0.0, [], [], []
     for index, (images, labels) in enumerate(training.take(feed, len(feed)), start=1):
@@ -314,13 +323,19 @@ def _one_epoch(
         seconds = time.perf_counter() - begin
         first = first or seconds
         progress(f"{what}, {sum(sizes) / seconds:,.0f} images/s", index, len(feed))
+        if seconds - asked > _ASK_SECONDS:
+            joules()
+            asked = seconds
     wait()
     seconds = time.perf_counter() - begin
+    after = joules()
     return {
         "images": feed.images,
         "seconds": seconds,
         "first_step_seconds": first,
         "images_per_second": feed.images / seconds,
+        # A counter that stands still counts nothing.
+        "joules": after - before if before is not None and after is not None and after > before else None,
         "loss": sum(float(loss) * size for loss, size in zip(losses, sizes, strict=True)) / feed.images,
         "accuracy": sum(map(float, hits)) / feed.images,
     }

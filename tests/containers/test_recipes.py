@@ -121,7 +121,7 @@ def test_locks(lock):
     """Every package of a lock has a version and a hash, and no lock names an address."""
     text = lock.read_text(encoding="utf-8")
     requirements = text.replace("\\\n", " ").splitlines()
-    assert len(requirements) > 10
+    assert requirements
     assert [line for line in requirements if not re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
     assert "://" not in text
 

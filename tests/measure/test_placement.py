@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -74,3 +75,24 @@ def test_nothing_seen_is_no_proof(cpu):
     """A call that runs no compiled function is refused, for nothing was shown."""
     with pytest.raises(placement.MisplacedError, match="no operation of a compiled function"):
         placement.Audit(cpu).watch("nothing", lambda: 1)()
+
+
+class Array:
+    """An array as JAX or PyTorch shows where it lies."""
+
+    def __init__(self, library, kind):
+        """Lie on a device of `kind`, by the name that `library` has for it."""
+        if library == "jax":
+            self.devices = lambda: [SimpleNamespace(platform=kind)]
+        else:
+            self.device = SimpleNamespace(type={"gpu": "cuda"}.get(kind, kind))
+
+
+@pytest.mark.parametrize("library", ["jax", "torch"])
+def test_results_of_other_backends(library):
+    """A result of JAX or PyTorch that lies elsewhere is caught, however deep in what was returned."""
+    cpu, gpu = Array(library, "cpu"), Array(library, "gpu")
+    on_gpu = placement.watch_results("gpu")
+    assert on_gpu("step", lambda array: (gpu, [array]))(gpu) == (gpu, [gpu])
+    with pytest.raises(placement.MisplacedError, match="step was to run on the gpu, but its results lie on cpu, gpu"):
+        on_gpu("step", lambda array: (gpu, [array]))(cpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -100,6 +101,29 @@ def test_page_of_one_device(two, tmp_path):
     assert "times as fast" not in text
     assert "The same work?" not in text
     assert not (tmp_path / "figures" / "history.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("joules", "energy", "words"),
+    [
+        ([600, 650.5], "the GPU's board", "1,250\N{NO-BREAK SPACE}J by the GPU's board"),
+        ([None, None], {"unmeasurable": "there is no counter"}, "not measurable here, for there is no counter"),
+        (
+            [600, None],
+            "the board",
+            "not measurable here, for the counter stood still or could not be read in 1 of 2 epochs",
+        ),
+    ],
+    ids=["measured", "no counter", "stood still"],
+)
+def test_energy(two, tmp_path, joules, energy, words):
+    """The page says how many joules by whose counter, or why that is not known: never 0."""
+    two[1].facts["energy"] = energy
+    for row, used in zip(two[1].facts["epochs"], joules, strict=True):
+        row["joules"] = used
+    text = html.unescape(page(tmp_path, two))
+    assert f"gpu: Energy of training: {words}." in text
+    assert "cpu: Energy of training: not measurable here" in text
 
 
 @pytest.mark.parametrize(

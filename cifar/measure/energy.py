@@ -1,0 +1,117 @@
+"""From a device to the joules that its own counter tells from now on, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cifar.measure import devices, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from cifar.measure.devices import Device
+
+
+@dataclass
+class Register:
+    """A number that grows with the energy used: `read()` gives it, in units of `joules`.
+
+    After `last` it begins at 0 again; None: never.
+    """
+
+    read: Callable[[], int]
+    joules: float
+    last: int | None = None
+    before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count from now on."""
+        self.before = self.read()
+
+    def used(self) -> float:
+        """Joules since the last call, if the register has begun anew at most once."""
+        now = self.read()
+        ticks, self.before = now - self.before, now
+        if ticks < 0 and self.last is not None:
+            ticks += self.last + 1
+        return ticks * self.joules
+
+
+class Counter:
+    """Counts what a device uses, which is `whose` energy, in words."""
+
+    def __init__(self, whose: str, registers: list[Register]) -> None:
+        """Count from now on."""
+        self.whose = whose
+        self._registers, self._total = registers, 0.0
+        self._broken = False
+
+    def joules(self) -> float | None:
+        """Joules so far; None from the first time on that a register cannot be read.
+
+        To be called more often than a register wraps around: at 250 W some do so in four minutes.
+        """
+        try:
+            self._total += sum(register.used() for register in self._registers)
+        except (OSError, ValueError):
+            self._broken = True
+        return None if self._broken else self._total
+
+
+def counter(
+    device: Device,
+    root: Path = devices.ROOT,
+    library: ModuleType | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Counter | str:
+    """Return the counter of the device, or why there is none.
+
+    A CPU's is Linux's powercap (RAPL, of Intel and AMD) below `root`, a GPU's NVIDIA's management library.
+    """
+    return _of_packages(root) if device.kind == "cpu" else _of_gpu(device, library, environ)
+
+
+def _of_packages(root: Path) -> Counter | str:
+    """The processor packages, without their parts (cores, memory controllers) and without the whole platform."""
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
+    zones = [zone for zone in zones if (devices.read_text(zone / "name") or "").startswith("package")]
+    if not zones:
+        return "the kernel offers no energy counters of the processor (RAPL), as in most virtual machines"
+    try:
+        registers = [_package(zone) for zone in zones]
+    except (OSError, ValueError) as error:
+        return f"the processor's energy counters cannot be read ({error}): root can let all read energy_uj"
+    return Counter(f"all of the node's {len(zones)} CPU packages, whoever used them; memory is not in it", registers)
+
+
+def _package(zone: Path) -> Register:
+    """A package's register, in microjoules."""
+
+    def number(name: str) -> int:
+        return int((zone / name).read_text(encoding="ascii"))
+
+    return Register(lambda: number("energy_uj"), 1e-6, number("max_energy_range_uj"))
+
+
+def _of_gpu(device: Device, library: ModuleType | None, environ: Mapping[str, str]) -> Counter | str:
+    """The GPU's board; the library stays open as long as the process lives."""
+    nvml = library or importlib.import_module("pynvml")
+
+    def millijoules() -> int:
+        try:
+            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(gpu))
+        except nvml.NVMLError as error:
+            raise OSError(str(error)) from error
+
+    try:
+        nvml.nvmlInit()
+        gpu = environment.finders(nvml, environ.get("CUDA_VISIBLE_DEVICES"))[device.number or 0]()
+        register = Register(millijoules, 1e-3)
+    except (nvml.NVMLError, OSError, IndexError) as error:
+        return f"NVIDIA's management library does not tell the GPU's energy: {error}"
+    return Counter("the whole GPU board, whoever used it; the host is not in it", [register])
