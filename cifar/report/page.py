@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from cifar.report import compare, figures, ladder, limits
+from cifar.report import compare, figures, ladder, limits, nodes
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
 from cifar.report.record import by_arm, in_order, words
 
@@ -80,6 +80,7 @@ PICTURES = {
         "Each round of each run as a multiple of the arm's median round: two bands are two modes, a slope is a drift.",
     ),
 }
+NODES = "Each node's speed over the mean of all, a dot a node, for each workload; a node that is off is named."
 RATIOS = "Ratio of the speeds with its 95 % interval for each workload; the band is the margin of equivalence."
 """Name of the files, title and text of the figures."""
 
@@ -107,7 +108,10 @@ DIGEST = ("dataset.digest", "dataset")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The files that were written, and what they say; `refused` are pairs of arms that are not comparable."""
+    """The files that were written, and what they say; `refused` are pairs of arms that are not comparable.
+
+    `notes` are those that were given, and a sentence for each node that is off.
+    """
 
     html: Path
     markdown: Path
@@ -116,6 +120,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     refused: tuple[Refused, ...]
     answer: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
         raise ValueError(message)
     arms = {arm: limits.sound(runs) for arm, runs in by_arm(records).items()}
     comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
+    notes = [*notes, *nodes.sentences(nodes.spreads(records)), *nodes.apart(records)]
     answer = _answer(arms, comparisons, refused, notes)
     view = _view(arms, comparisons, refused, notes) | {"answer": answer}
     drawn = pictures(arms, comparisons)
@@ -168,7 +174,8 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     for path in paths[:2]:
         path.write_text(template(path.name).render(view), encoding="utf-8")
     table(arms).to_csv(paths[2], index=False)
-    return Report(*paths, tuple(path for pair in files for path in pair), comparisons, refused, answer)
+    drawn_files = tuple(path for pair in files for path in pair)
+    return Report(*paths, drawn_files, comparisons, refused, answer, tuple(notes))
 
 
 def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> list[tuple[str, str]]:
@@ -206,6 +213,8 @@ def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
         found.append(Picture(*PICTURES["ladders"], drawn))
     if (drawn := figures.roofline(arms)) is not None:
         found.append(Picture(*PICTURES["roofline"], drawn))
+    if spreads := nodes.spreads(_records(arms)):
+        found.append(Picture("nodes", "Nodes beside each other", NODES, figures.nodes(spreads)))
     found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
     found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
     return [picture for picture in found if picture.figure.axes]
@@ -361,7 +370,7 @@ def _view(
     arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
 ) -> dict[str, Any]:
     """All of the report but its answer and figures."""
-    records = [record for runs in arms.values() for record in runs]
+    records = _records(arms)
     return {
         "dataset": _dataset(records),
         "comparisons": [_comparison(comparison) for comparison in comparisons],
@@ -451,6 +460,7 @@ def _tables(arms: Arms) -> Iterator[dict[str, Any]]:
     yield _feed_table(arms)
     yield _limit_table(arms)
     yield _cost_table(arms)
+    yield from _node_tables(arms)
 
 
 def _ladder_tables(arms: Arms) -> list[dict[str, Any]]:
@@ -562,6 +572,24 @@ def _cost_table(arms: Arms) -> dict[str, Any]:
         "arms": list(arms),
         "rows": rows,
     }
+
+
+def _node_tables(arms: Arms) -> Iterator[dict[str, Any]]:
+    """How each workload scatters over nodes and runs, a table for each arm that several nodes measured."""
+    found = nodes.spreads(_records(arms))
+    for arm, measured in dict.fromkeys((spread.arm, spread.nodes) for spread in found):
+        yield {
+            "title": f"Nodes: {arm}",
+            "text": f"{', '.join(measured)}. {nodes.MEANING}",
+            "first": "workload",
+            "arms": list(nodes.HEADER),
+            "rows": [nodes.row(spread) for spread in found if (spread.arm, spread.nodes) == (arm, measured)],
+        }
+
+
+def _records(arms: Arms) -> list[Record]:
+    """The records of all arms."""
+    return [record for runs in arms.values() for record in runs]
 
 
 def _outside(records: Sequence[Record]) -> float | None:
