@@ -94,14 +94,16 @@ def test_definition_file(base, tmp_path):
     """So does the definition file's."""
     if not shutil.which("apptainer"):
         pytest.skip("Apptainer is not installed")
+    (tmp_path / "scratch.def").write_text("Bootstrap: scratch\n")
+    trial = run("apptainer", "build", "--fakeroot", "scratch.sif", "scratch.def", folder=tmp_path)
+    if trial.returncode:
+        pytest.skip(f"Apptainer cannot build here: {trial.stderr.strip().splitlines()[-1]}")
     name, digest = base
     text = (FOLDER / "cifar.def").read_text(encoding="utf-8")
     (tmp_path / "x.def").write_text(text[: text.index("%files\n")])  # where the base comes from, and no more
     target = tmp_path / "x.sif"
     build, files = ("apptainer", "build", "--fakeroot", "--no-https"), (target, "x.def")
     right = run(*build, f"--build-arg=BASE={name}@{digest}", *files, folder=tmp_path)
-    if "could not use fakeroot" in right.stderr:
-        pytest.skip(f"Apptainer cannot build here: {right.stderr.strip().splitlines()[-1]}")
     assert right.returncode == 0, right.stderr
     assert target.exists()
     target.unlink()
