@@ -195,7 +195,8 @@ def audit(lock: Path, target: Path) -> None:
         say(f"{target.name}: NOT AUDITED, for pip-audit is missing: pip install pip-audit")
         return
     words = ["pip-audit", "--disable-pip", f"--requirement={lock}", "--progress-spinner=off", "--format=json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    bundle = {"REQUESTS_CA_BUNDLE": path} if (path := certificate()) else {}
+    done = subprocess.run(words, env={**os.environ, **bundle}, capture_output=True, text=True, check=False)
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except ValueError:
