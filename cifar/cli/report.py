@@ -114,12 +114,15 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
     """
     from cifar.report import compare, page  # noqa: PLC0415
 
-    report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=_notes(sources))
+    notes = _notes(sources)
+    report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=notes)
     for comparison in report.comparisons:
         _print_comparison(comparison)
     for refused in report.refused:
         say(f"{refused.candidate} and {refused.baseline} are {refused.error}")
     print(report.answer)
+    for note in report.notes[len(notes) :]:
+        print(note)
     print(f"Report: {report.html}")
     codes = [compare.exit_code(found, options.fail_on, strict=options.strict) for found in report.comparisons]
     codes += [NOT_COMPARABLE for _ in report.refused]

@@ -68,6 +68,10 @@ def start(folder: Path, plan: Plan) -> None:
     if any(folder.iterdir()):
         message = f"{folder} is not empty; name another --out, or continue that campaign with --resume"
         raise FileExistsError(message)
+    _write(folder, plan)
+
+
+def _write(folder: Path, plan: Plan) -> None:
     (folder / PLAN).write_text(json.dumps(dataclasses.asdict(plan), indent=1), encoding="utf-8")
 
 
@@ -83,6 +87,16 @@ def resume(folder: Path) -> Plan:
     except (ValueError, TypeError, KeyError) as error:
         message = f"{path} is damaged ({error}); start a new campaign with another --out"
         raise ValueError(message) from error
+
+
+def extend(folder: Path, plan: Plan, runs: int) -> Plan:
+    """Return `plan` with `runs` runs an arm, and write it into `folder`; ValueError for fewer than it has."""
+    if runs < plan.runs:
+        message = f"{folder} has {plan.runs} runs an arm, not {runs}: runs can be added only"
+        raise ValueError(message)
+    longer = dataclasses.replace(plan, runs=runs)
+    _write(folder, longer)
+    return longer
 
 
 def latest(results: Path) -> Path:

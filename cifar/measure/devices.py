@@ -406,7 +406,7 @@ def container_kind(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -
         "SINGULARITY_CONTAINER",
     }:
         return "apptainer"
-    if (root / "run/.containerenv").exists():
+    if (root / "run/.containerenv").exists() or environ.get("container") == "podman":  # read-only, it leaves no file
         return "podman"
     return "docker" if (root / ".dockerenv").exists() else None
 

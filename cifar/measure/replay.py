@@ -76,11 +76,12 @@ def _packages(lock: Facts) -> Iterator[str]:
 def _image(facts: Facts) -> Iterator[str]:
     """The lines that build the image, which is to have the same digest."""
     container, lock = facts["container"], facts["source"]["lock"]
-    variant = lock.get("file", "requirements-cpu.txt").removeprefix("requirements-").removesuffix(".txt")
+    name = lock.get("file", "requirements-cpu.txt").removeprefix("requirements-").removesuffix(".txt")
+    variant, _, tensorflow = name.partition("-")
     yield f"# The image, run by {container['kind']}: {_known(container['image'])}, {_known(container['digest'])}"
-    yield f"nox -s image -- --variant {variant}"
+    yield f"nox -s image -- --variant {variant}" + (f" --tensorflow {tensorflow}" if tensorflow else "")
     if container["kind"] == "apptainer":
-        yield f"ln -sf dist/cifar-bench-{variant}.sif cifar.sif"
+        yield f"ln -sf dist/cifar-bench-{name}.sif cifar.sif"
     else:
         yield f"# What follows runs in {container['kind']}; see containers/README.md."
 

@@ -158,8 +158,8 @@ def welch(baseline: ArrayLike, candidate: ArrayLike) -> Welch:
     freedom = total**2 / (squares[0] ** 2 / (one.shape[-1] - 1) + squares[1] ** 2 / (other.shape[-1] - 1))
     freedom = np.minimum(freedom, 2 * (min(one.shape[-1], other.shape[-1]) - 1))
     error = np.sqrt(total)
-    reach = _quantile(1 - LEVEL / 2, freedom) * error
-    return Welch(difference, difference - reach, difference + reach, _two_sided(difference / error, freedom))
+    reach = quantile(1 - LEVEL / 2, freedom) * error
+    return Welch(difference, difference - reach, difference + reach, two_sided(difference / error, freedom))
 
 
 def interval(values: Sequence[float]) -> Interval | None:
@@ -170,7 +170,7 @@ def interval(values: Sequence[float]) -> Interval | None:
     logs = np.log(np.asarray(values, dtype=np.float64))
     if logs.size < 2 or np.ptp(logs) == 0:  # noqa: PLR2004 - as in `welch`
         return None
-    reach = float(_quantile(1 - LEVEL / 2, logs.size - 1)) * logs.std(ddof=1) / math.sqrt(logs.size)
+    reach = float(quantile(1 - LEVEL / 2, logs.size - 1)) * logs.std(ddof=1) / math.sqrt(logs.size)
     return Interval(float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach)))
 
 
@@ -216,9 +216,9 @@ def runs_needed(baseline: ArrayLike, candidate: ArrayLike, margin: float, family
     away = abs(float(other.mean() - one.mean()))
     error = np.sqrt(sum(spread) / runs)
     freedom = (runs - 1) * sum(spread) ** 2 / (spread[0] ** 2 + spread[1] ** 2)
-    power = _quantile(POWER, freedom)
-    differs = away >= (_quantile(1 - LEVEL / (2 * family), freedom) + power) * error
-    same = math.log1p(margin) - away >= (_quantile(1 - LEVEL / 2, freedom) + power) * error
+    power = quantile(POWER, freedom)
+    differs = away >= (quantile(1 - LEVEL / (2 * family), freedom) + power) * error
+    same = math.log1p(margin) - away >= (quantile(1 - LEVEL / 2, freedom) + power) * error
     settled = np.flatnonzero(differs | same)
     return int(runs[settled[0]]) if settled.size else None
 
@@ -228,16 +228,16 @@ def _variance(values: Floats) -> Floats:
     return np.where(np.ptp(values, axis=-1) == 0, 0.0, values.var(axis=-1, ddof=1))
 
 
-def _quantile(probability: float, freedom: ArrayLike) -> Floats:
-    """Quantile of Student's t."""
+def quantile(probability: float, freedom: ArrayLike) -> Floats:
+    """Return the quantile of Student's t at `probability`."""
     from scipy import special  # noqa: PLC0415 - a fifth of a second that reading and refusing need not pay
 
     return np.asarray(special.stdtrit(freedom, probability))
 
 
-def _two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
-    """Probability that Student's t is further from 0 than `t`."""
-    from scipy import special  # noqa: PLC0415 - as in `_quantile`
+def two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
+    """Return the probability that Student's t is further from 0 than `t`."""
+    from scipy import special  # noqa: PLC0415 - as in `quantile`
 
     return np.asarray(2 * special.stdtr(freedom, -np.abs(t)))
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cifar.report.compare import Comparison, Estimate, Pair
     from cifar.report.growth import Curve
     from cifar.report.ladder import Rung
+    from cifar.report.nodes import Spread
     from cifar.report.record import Record, Result
 
     Arms = Mapping[str, Sequence[Record]]
@@ -252,6 +253,25 @@ def rounds(arms: Arms) -> Figure:
     return figure
 
 
+def nodes(spreads: Sequence[Spread]) -> Figure:
+    """Return every node's speed over the mean of all nodes, a panel for each arm; a node that is off is named."""
+    panels = dict.fromkeys((spread.arm, spread.nodes) for spread in spreads)
+    found = [[spread for spread in spreads if (spread.arm, spread.nodes) == panel] for panel in panels]
+    heights = [len(here) + 1.6 for here in found]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 0.34 * sum(heights) + 0.5), dpi=150, layout="constrained", facecolor="white")
+        axes = figure.subplots(len(found), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).flat
+        for panel, (arm, measured), here in zip(axes, panels, found, strict=True):
+            for place, spread in enumerate(here):
+                _nodes_of(panel, place, spread)
+            panel.axvline(1, color="#444444", linewidth=1)
+            panel.set_yticks(range(len(here)), [words(spread.workload) for spread in here])
+            panel.set_ylim(len(here) - 0.4, -0.6)
+            panel.set_title(f"{arm}: {len(measured)} nodes")
+            panel.set_xlabel("speed of a node / mean of all nodes   (right: faster)")
+    return figure
+
+
 def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
     """Write `folder/name.png` (150 dpi) and `folder/name.svg` and return their paths; equal figures, equal files."""
     paths = Path(folder) / f"{name}.png", Path(folder) / f"{name}.svg"
@@ -432,6 +452,16 @@ def _ratio(axes: Axes, place: int, pair: Pair) -> None:
     beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     axes.annotate(pair.verdict.value, (1, place), (8, 0), color=colour, fontsize=8.5, weight="bold", **beside)
     axes.annotate(compare.ratio(pair), (1, place), (92, 0), color="#333333", fontsize=8.5, **beside)
+
+
+def _nodes_of(axes: Axes, place: int, spread: Spread) -> None:
+    """One workload's nodes in a row, those that are off in another colour and with their names."""
+    for speed, one in zip(spread.speed.values, spread.deviations, strict=True):
+        ratio, colour = speed / spread.speed.value, VERDICT_COLOURS[Verdict.SLOWER] if one.off else COLOURS[0]
+        axes.plot(ratio, place, "o", color=colour, markersize=6, alpha=1 if one.off else 0.55, markeredgewidth=0)
+        if one.off:
+            beside: dict[str, Any] = {"xytext": (6, 3), "textcoords": "offset points", "fontsize": 8.5}
+            axes.annotate(one.node, (ratio, place), color=colour, **beside)
 
 
 def _titles(name: str, sides: Mapping[str, Sequence[Rung]]) -> list[str]:

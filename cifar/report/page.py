@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from cifar.report import compare, figures, ladder, limits, tables
+from cifar.report import compare, figures, ladder, limits, nodes, tables
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
 from cifar.report.record import by_arm, in_order, words
 
@@ -68,6 +68,7 @@ PICTURES = {
         "Each round of each run as a multiple of the arm's median round: two bands are two modes, a slope is a drift.",
     ),
 }
+NODES = "Each node's speed over the mean of all, a dot a node, for each workload; a node that is off is named."
 RATIOS = "Ratio of the speeds with its 95 % interval for each workload; the band is the margin of equivalence."
 """Name of the files, title and text of the figures."""
 
@@ -95,7 +96,10 @@ DIGEST = ("dataset.digest", "dataset")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The files that were written, and what they say; `refused` are pairs of arms that are not comparable."""
+    """The files that were written, and what they say; `refused` are pairs of arms that are not comparable.
+
+    `notes` are those that were given, and a sentence for each node that is off.
+    """
 
     html: Path
     markdown: Path
@@ -104,6 +108,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     refused: tuple[Refused, ...]
     answer: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
         raise ValueError(message)
     arms = {arm: limits.sound(runs) for arm, runs in by_arm(records).items()}
     comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
+    notes = [*notes, *nodes.sentences(nodes.spreads(records)), *nodes.apart(records)]
     answer = _answer(arms, comparisons, refused, notes)
     view = _view(arms, comparisons, refused, notes) | {"answer": answer}
     drawn = pictures(arms, comparisons)
@@ -156,7 +162,8 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     for path in paths[:2]:
         path.write_text(template(path.name).render(view), encoding="utf-8")
     table(arms).to_csv(paths[2], index=False)
-    return Report(*paths, tuple(path for pair in files for path in pair), comparisons, refused, answer)
+    drawn_files = tuple(path for pair in files for path in pair)
+    return Report(*paths, drawn_files, comparisons, refused, answer, tuple(notes))
 
 
 def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> list[tuple[str, str]]:
@@ -192,6 +199,8 @@ def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
         found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
     some = {"ladders": figures.ladders(arms), "growths": figures.growths(arms), "roofline": figures.roofline(arms)}
     found += [Picture(*PICTURES[name], drawn) for name, drawn in some.items() if drawn is not None]
+    if spreads := nodes.spreads(_records(arms)):
+        found.append(Picture("nodes", "Nodes beside each other", NODES, figures.nodes(spreads)))
     found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
     found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
     return [picture for picture in found if picture.figure.axes]
@@ -349,7 +358,7 @@ def _view(
     arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
 ) -> dict[str, Any]:
     """All of the report but its answer and figures."""
-    records = [record for runs in arms.values() for record in runs]
+    records = _records(arms)
     return {
         "dataset": _dataset(records),
         "comparisons": [_comparison(comparison) for comparison in comparisons],
@@ -426,6 +435,11 @@ def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimat
         workload: {arm: compare.estimate(results) for arm, results in sides.items()}
         for workload, sides in figures.by_workload(arms).items()
     }
+
+
+def _records(arms: Arms) -> list[Record]:
+    """The records of all arms."""
+    return [record for runs in arms.values() for record in runs]
 
 
 def _memory_table(arms: Arms) -> dict[str, Any]:

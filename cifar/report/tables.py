@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from cifar.report import compare, figures, growth, ladder, limits
+from cifar.report import compare, figures, growth, ladder, limits, nodes
 from cifar.report.compare import NONE, number
 from cifar.report.record import words
 
@@ -59,6 +59,7 @@ def _all(arms: Arms) -> Iterator[dict[str, Any]]:
     yield _limits(arms)
     yield _costs(arms)
     yield _growth(arms)
+    yield from _nodes(arms)
 
 
 def _ladders(arms: Arms) -> Iterator[dict[str, Any]]:
@@ -242,6 +243,19 @@ def _curve(curve: growth.Curve) -> str:
         low, high = (number(peak / 2**20, 3) for peak in (curve.peaks[0], curve.peaks[-1]))
         said += f"; memory {low} to {high}\N{NO-BREAK SPACE}MiB"
     return said + (" (faster than linear)" if curve.exponent > growth.LINEAR else "")
+
+
+def _nodes(arms: Arms) -> Iterator[dict[str, Any]]:
+    """How each workload scatters over nodes and runs, a table for each arm that several nodes measured."""
+    found = nodes.spreads(record for runs in arms.values() for record in runs)
+    for arm, measured in dict.fromkeys((spread.arm, spread.nodes) for spread in found):
+        yield {
+            "title": f"Nodes: {arm}",
+            "text": f"{', '.join(measured)}. {nodes.MEANING}",
+            "first": "workload",
+            "arms": list(nodes.HEADER),
+            "rows": [nodes.row(spread) for spread in found if (spread.arm, spread.nodes) == (arm, measured)],
+        }
 
 
 def _images(seconds: float) -> str:

@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).resolve().parent.parent.parent
 FOLDER = TOP / "containers"
@@ -74,12 +76,14 @@ def test_commands():
 
 
 def test_labels():
-    """Both carry the same labels: version, revision, time, licence and base."""
+    """Both carry the same labels: version, revision, time, licence and base; and the source once it has an address."""
     labels = dict(line.split(maxsplit=1) for line in section("labels"))
     assert labels.pop("org.label-schema.build-date") == "${CREATED}"
     assert labels == docker_pairs("LABEL")
     names = {name.removeprefix("org.opencontainers.image.") for name in labels}
-    assert names == {"title", "description", "version", "revision", "created", "licenses", "base.name"}
+    expected = {"title", "description", "version", "revision", "created", "licenses", "base.name"}
+    address = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("urls")
+    assert names == expected | ({"source"} if address else set())
 
 
 def test_version():
@@ -124,6 +128,31 @@ def test_locks(lock):
     assert requirements
     assert [line for line in requirements if not re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
     assert "://" not in text
+
+
+@pytest.mark.parametrize("lock", sorted(FOLDER.glob("requirements-*.txt")), ids=lambda path: path.stem)
+def test_locks_are_current(lock):
+    """A lock holds whatever pyproject.toml asks for, at a version that it allows: `nox -s lock` was not forgotten."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    _, kind, *older = lock.stem.split("-")
+    groups = ["tests", "build", *(["lint"] if kind == "lint" else [])]
+    wanted = [
+        *project["project"]["dependencies"],
+        *(one for group in groups for one in project["dependency-groups"][group]),
+    ]
+    if older:
+        tensorflow = (FOLDER / f"tensorflow-{older[0]}.txt").read_text(encoding="utf-8")
+        wanted += [
+            line
+            for line in tensorflow.splitlines()
+            if line.startswith("tensorflow") and (kind == "cpu") == ("-cpu" in line)
+        ]
+    else:
+        wanted += project["project"]["optional-dependencies"].get(kind, [])
+    pins = dict(re.findall(r"^([\w.-]+?)(?:\[\S*\])?==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    assert len(wanted) > 15
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pins.get(canonicalize_name(requirement.name), "0")), requirement
 
 
 def scripts():

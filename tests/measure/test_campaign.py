@@ -39,6 +39,17 @@ def test_plan_survives_its_file(tmp_path):
     assert campaign.resume(tmp_path / "new") == plan(missing_gpu="no driver")
 
 
+def test_more_runs(tmp_path):
+    """A campaign takes more runs, which come after those it has; it never forgets any."""
+    campaign.start(tmp_path / "new", plan())
+    longer = campaign.extend(tmp_path / "new", plan(), 5)
+    assert campaign.resume(tmp_path / "new") == longer == plan(runs=5)
+    assert longer.schedule()[:6] == plan().schedule()
+    with pytest.raises(ValueError, match="5 runs an arm, not 4: runs can be added only"):
+        campaign.extend(tmp_path / "new", longer, 4)
+    assert campaign.resume(tmp_path / "new") == longer
+
+
 def test_start_refuses_a_used_folder(tmp_path):
     """A campaign never writes into a folder that holds anything."""
     (tmp_path / "something").touch()

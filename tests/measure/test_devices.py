@@ -338,6 +338,7 @@ class TestObserve:
             ("other", {"APPTAINER_CONTAINER": "/images/x.sif"}, "apptainer"),
             (".dockerenv", {}, "docker"),
             ("run/.containerenv", {}, "podman"),
+            ("other", {"container": "podman"}, "podman"),
             ("other", {}, None),
         ],
     )

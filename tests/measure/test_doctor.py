@@ -357,3 +357,21 @@ class TestCommand:
         printed = json.loads(capsys.readouterr().out)
         assert printed["worst"] == "fail"
         assert {"processors", "memory", "results", "data", "gpu"} <= {found["check"] for found in printed["findings"]}
+
+    @pytest.mark.parametrize(
+        ("statuses", "code", "strict"),
+        [
+            ((), 0, 0),
+            (("pass", "unknown"), 0, 0),
+            (("pass", "warn", "unknown"), 0, 5),
+            (("fail", "warn"), 1, 1),
+        ],
+        ids=["nothing", "unknown", "warning", "failure"],
+    )
+    def test_exit_code_is_by_the_worst(self, monkeypatch, statuses, code, strict):
+        """A failure is 1 wherever it stands; a warning is 5 with --strict, else 0; what is unknown is neither."""
+        found = [Finding("staged", status, "as staged") for status in statuses]
+        monkeypatch.setattr(doctor, "examine", lambda _node: iter(found))
+        assert cli.main(["doctor"]) == code
+        assert cli.main(["doctor", "--strict"]) == strict
+        assert cli.main(["doctor", "--strict", "--json"]) == strict

@@ -77,13 +77,15 @@ def test_script_of_a_checkout():
     assert shlex.split(lines[-1]) == ["cifar", "bench", *replay.options(campaign.Plan(**PLAN))]
 
 
-def test_script_of_an_image():
-    """In Apptainer: the image with its digest, built anew, and the command inside it."""
-    image = {"kind": "apptainer", "image": "cifar-bench:0.1.0-cuda", "digest": "sha256:12"}
-    source = facts()["source"] | {"lock": {"file": "requirements-cuda.txt", "sha256": "34", "differs": []}}
+@pytest.mark.parametrize(("lock", "options"), [("cuda", ""), ("cuda-2.19", " --tensorflow 2.19")])
+def test_script_of_an_image(lock, options):
+    """In Apptainer: the image with its digest, built anew from its lock, and the command inside it."""
+    image = {"kind": "apptainer", "image": f"cifar-bench:0.1.0-{lock}", "digest": "sha256:12"}
+    source = facts()["source"] | {"lock": {"file": f"requirements-{lock}.txt", "sha256": "34", "differs": []}}
     lines = list(replay.script(campaign.Plan(**PLAN), facts(container=image, source=source)))
     assert any("sha256:12" in line for line in lines)
-    assert "nox -s image -- --variant cuda" in lines
+    assert f"nox -s image -- --variant cuda{options}" in lines
+    assert f"ln -sf dist/cifar-bench-{lock}.sif cifar.sif" in lines
     assert lines[-1].startswith("apptainer exec --nv")
     assert not any(line.startswith("pip") for line in lines)
 

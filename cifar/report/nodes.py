@@ -1,0 +1,236 @@
+"""Nodes: records of several nodes go in; how nodes and runs scatter, and which node is off, come out."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cifar.report import compare
+from cifar.report.compare import LEVEL, NONE, Estimate, Interval, number
+from cifar.report.record import in_order, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from cifar.report.record import Record
+
+    Floats = NDArray[np.float64]
+
+FEWEST = 3
+"""Of two nodes that differ, nobody can say which is off."""
+HEADER = ("a node's speed", "between nodes", "between runs", "off")
+"""The columns of `row`, beside the workload."""
+MEANING = (
+    "The speed is the mean over nodes; scatter is a standard deviation. Of equal nodes any is called off in at most "
+    "5 % of reports: t against the other nodes, Holm over all workloads and nodes."
+)
+
+
+class Components(NamedTuple):
+    """Standard deviations of log speed, such as 0.02 for 2 %; NaN where they cannot be told."""
+
+    between: float
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A node's speed over that of the other nodes; NaN stands for an interval and a p that there are not."""
+
+    node: str
+    ratio: float
+    interval: Interval
+    p_adjusted: float
+
+    @property
+    def off(self) -> bool:
+        """Whether the node is named: of equal nodes any is in at most 5 % of reports."""
+        return self.p_adjusted < LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One workload of an arm over several nodes: `speed` is a node's, its interval that of the mean over nodes."""
+
+    arm: str
+    workload: str
+    speed: Estimate
+    components: Components
+    deviations: tuple[Deviation, ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes' names."""
+        return tuple(one.node for one in self.deviations)
+
+
+def spreads(records: Iterable[Record]) -> list[Spread]:
+    """Return how each workload scatters over the nodes that measured it, per arm and fingerprint; [] for one node.
+
+    Only what is comparable is pooled: nodes with another processor, driver or image are a group of their own. All p
+    are one family (Holm), whatever the number of arms, workloads and nodes.
+    """
+    found = [
+        _spread(arm, workload, by_node)
+        for arm, runs in _groups(records)
+        if len(set(map(name, runs))) > 1
+        for workload, by_node in _by_node(runs).items()
+        if len(by_node) > 1
+    ]
+    adjusted = iter(compare.holm([one.p_adjusted for spread in found for one in spread.deviations]).tolist())
+    return [
+        replace(spread, deviations=tuple(replace(one, p_adjusted=next(adjusted)) for one in spread.deviations))
+        for spread in found
+    ]
+
+
+def sentences(found: Sequence[Spread]) -> list[str]:
+    """Return a sentence for each node that is off, with the strongest of what says so."""
+    named: dict[str, list[tuple[Spread, Deviation]]] = {}
+    for spread in found:
+        for one in spread.deviations:
+            if one.off:
+                named.setdefault(one.node, []).append((spread, one))
+    said = []
+    for pairs in named.values():
+        spread, one = min(pairs, key=lambda pair: pair[1].p_adjusted)
+        more = f"; so it is in {len(pairs) - 1} other workloads" if len(pairs) > 1 else ""
+        said.append(f"A node is off: {_said(one)} in \u201c{words(spread.workload)}\u201d on {spread.arm}{more}.")
+    return said
+
+
+def apart(records: Iterable[Record]) -> list[str]:
+    """Return a sentence for each arm whose nodes are not all pooled, with what differs between them."""
+    arms: dict[str, list[list[Record]]] = {}
+    for arm, runs in _groups(records):
+        arms.setdefault(arm, []).append(runs)
+    said = []
+    for arm, groups in arms.items():
+        members = [", ".join(dict.fromkeys(str(name(run)) for run in runs)) for runs in groups]
+        prints = [runs[0].fingerprint for runs in groups]
+        every = dict.fromkeys(field for one in prints for field in one)
+        fields = [field for field in every if len({str(one.get(field)) for one in prints}) > 1]
+        if len(set(members)) > 1:
+            said.append(f"Not all nodes are pooled for {arm}: {' | '.join(members)} differ in {', '.join(fields)}.")
+    return said
+
+
+def row(spread: Spread) -> list[str]:
+    """Return a workload's scatter in words: its name, then what HEADER names."""
+    scatter = (NONE if math.isnan(part) else f"{100 * part:.2g}\N{NO-BREAK SPACE}%" for part in spread.components)
+    named = "; ".join(_said(one) for one in spread.deviations if one.off)
+    return [words(spread.workload), compare.speed(spread.speed), *scatter, named or NONE]
+
+
+def name(record: Record) -> str | None:
+    """Return the node that a record was made on; None where it does not say, as in a container with a made-up name."""
+    node = record.environment.get("node")
+    hostname = node.get("hostname") if isinstance(node, dict) else None
+    return None if not isinstance(hostname, str) or re.fullmatch("[0-9a-f]{12}", hostname) else hostname
+
+
+# --- statistics: pure functions of arrays, so that the simulation in the tests runs what `spreads` runs
+
+
+def components(runs: Sequence[Sequence[float]]) -> Components:
+    """Return the scatter between nodes and within them from the log speeds of each node's runs (two nodes or more).
+
+    The one-way random-effects model by the method of moments for unequal numbers of runs: S. R. Searle, G. Casella
+    and C. E. McCulloch, Variance Components (1992), section 3.6. `within` is NaN where no node has a second run, and
+    `between` then holds both; a negative estimate is 0.
+    """
+    sizes = np.array([len(node) for node in runs], dtype=np.float64)
+    means = np.array([np.mean(node) for node in runs])
+    total, nodes = sizes.sum(), sizes.size
+    squares = sum(float(np.sum((np.asarray(node) - mean) ** 2)) for node, mean in zip(runs, means, strict=True))
+    if total == nodes:
+        return Components(float(means.std(ddof=1)), math.nan)
+    within = squares / (total - nodes)
+    mean = float(np.sum(sizes * means) / total)
+    between = (float(np.sum(sizes * (means - mean) ** 2)) / (nodes - 1) - within) / (
+        (total - np.sum(sizes**2) / total) / (nodes - 1)
+    )
+    return Components(math.sqrt(max(0.0, between)), math.sqrt(within))
+
+
+def outlying(means: ArrayLike, runs: ArrayLike, within: ArrayLike) -> compare.Welch:
+    """Return each node's log speed less the mean of the others, with its 95 % interval and two-sided p.
+
+    `means` are (..., nodes) means over that many `runs` (nodes,), which scatter `within` a node (...). The others'
+    scatter, which holds both that between nodes and what is left of that between runs, is the yardstick: the
+    deleted studentised residual, t with nodes - 2 degrees of freedom if nodes scatter normally (R. D. Cook and
+    S. Weisberg, Residuals and Influence in Regression (1982), section 2.2.2). A node with fewer runs than the
+    others may be further off for that alone, which is added. NaN for fewer than 3 nodes and others without spread.
+    """
+    values, sizes = np.asarray(means, dtype=np.float64), np.asarray(runs, dtype=np.float64)
+    nodes = values.shape[-1]
+    if nodes < FEWEST:
+        nothing = np.full_like(values, np.nan)
+        return compare.Welch(values - values[..., ::-1], nothing, nothing, nothing)
+    others = (values.sum(axis=-1, keepdims=True) - values) / (nodes - 1)
+    squares = np.stack([np.delete(values, node, axis=-1).var(axis=-1, ddof=1) for node in range(nodes)], axis=-1)
+    squares = np.where(squares < np.finfo(np.float64).eps ** 2, np.nan, squares)
+    inverse = 1 / sizes
+    fewer = np.maximum(0, inverse - (inverse.sum() - inverse) / (nodes - 1))
+    extra = np.nan_to_num(np.asarray(within, dtype=np.float64))[..., np.newaxis] ** 2 * fewer
+    error = np.sqrt(squares * (1 + 1 / (nodes - 1)) + extra)
+    difference, freedom = values - others, nodes - 2
+    reach = compare.quantile(1 - LEVEL / 2, freedom) * error
+    p = compare.two_sided(difference / error, freedom)
+    return compare.Welch(difference, difference - reach, difference + reach, p)
+
+
+# --- records
+
+
+def _groups(records: Iterable[Record]) -> list[tuple[str, list[Record]]]:
+    """The records of each arm on named nodes, those of one fingerprint together."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if name(record):
+            groups.setdefault((record.arm, repr(sorted(record.fingerprint.items()))), []).append(record)
+    return [(arm, runs) for (arm, _), runs in groups.items()]
+
+
+def _by_node(records: Sequence[Record]) -> dict[str, dict[str, Estimate]]:
+    """The speed of each workload, in order, by node."""
+    found: dict[str, dict[str, list[Record]]] = {}
+    for record in records:
+        for result in record.results:
+            found.setdefault(result.workload, {}).setdefault(str(name(record)), []).append(record)
+    return {
+        workload: {
+            node: compare.estimate([one for run in runs for one in run.results if one.workload == workload])
+            for node, runs in found[workload].items()
+        }
+        for workload in in_order(found)
+    }
+
+
+def _spread(arm: str, workload: str, by_node: dict[str, Estimate]) -> Spread:
+    """One workload's scatter; its p are not adjusted yet."""
+    runs = [np.log(estimate.values).tolist() for estimate in by_node.values()]
+    speeds = tuple(estimate.value for estimate in by_node.values())
+    parts = components(runs)
+    test = outlying(np.log(speeds), [len(node) for node in runs], parts.within)
+    deviations = [
+        Deviation(node, math.exp(difference), Interval(math.exp(low), math.exp(high)), p)
+        for node, difference, low, high, p in zip(by_node, *(part.tolist() for part in test), strict=True)
+    ]
+    unit = next(iter(by_node.values())).unit
+    speed = Estimate(float(np.exp(np.mean(np.log(speeds)))), compare.interval(speeds), speeds, unit)
+    return Spread(arm, workload, speed, parts, tuple(deviations))
+
+
+def _said(one: Deviation) -> str:
+    """`node3, 0.898 times as fast as the others (0.88 to 0.915; p < 0.001)`."""
+    p = compare.probability(one.p_adjusted)
+    chance = f"p {p}" if p.startswith("<") else f"p = {p}"
+    span = f"{number(one.interval.low, 3)} to {number(one.interval.high, 3)}"
+    return f"{one.node}, {number(one.ratio, 3)} times as fast as the others ({span}; {chance})"

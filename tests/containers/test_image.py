@@ -1,0 +1,59 @@
+"""The program behind `nox -s image`: which lock its options name, and that an audit that asked nobody is no pass."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "containers"
+
+
+@pytest.fixture
+def image(monkeypatch):
+    """The program as a module; its files stand beside each other."""
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module("image")
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+@pytest.mark.parametrize(("tensorflow", "end"), [(None, ""), ("2.19", "-2.19")])
+def test_variant(image, name, tensorflow, end):
+    """Variant and release of TensorFlow together name a lock that is there."""
+    assert image.variant(argparse.Namespace(variant=name, tensorflow=tensorflow)) == name + end
+
+
+def test_no_lock(image):
+    """A release without a lock is refused, and those that have one are named."""
+    with pytest.raises(SystemExit, match=r"no lock cpu-2\.12, only .*cpu-2\.19"):
+        image.variant(argparse.Namespace(variant="cpu", tensorflow="2.12"))
+
+
+SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
+SOUND = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "not found"}]}'
+HIT = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}'
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "expected"),
+    [
+        (SKIPPED, 0, "NOT AUDITED, for the index tells of none of 1 packages"),
+        (SOUND, 0, "1 of 2 packages audited; known vulnerabilities: none"),
+        (HIT, 1, "1 of 1 packages audited; known vulnerabilities: a CVE-1"),
+        ("", 1, "NOT AUDITED, for the service does not answer: no route"),
+    ],
+    ids=["skipped", "sound", "vulnerable", "no answer"],
+)
+def test_audit(image, tmp_path, monkeypatch, capsys, printed, code, expected):
+    """What was found is named; where nobody could be asked, that is said, though pip-audit ends well."""
+    (tmp_path / "printed").write_text(printed)
+    program = tmp_path / "pip-audit"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/printed\necho no route >&2\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    image.audit(tmp_path / "lock.txt", tmp_path / "x.sif")
+    assert capsys.readouterr().out == f"x.sif: {expected}\n"
+    assert (tmp_path / "x.audit.json").exists() is bool(printed)

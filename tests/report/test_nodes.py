@@ -1,0 +1,201 @@
+"""Nodes: how often an equal node is called off, and a slow one is, shown by simulation; what is pooled with what."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cifar import cli
+from cifar.report import compare, nodes, page, record
+
+from .conftest import ENVIRONMENT, FINGERPRINT
+
+CAMPAIGNS = 1500
+WORKLOADS = 12
+FEW = {"training[feed=memory]": (5_000, 2.81), "forward[batch=250,input=host]": (250, 0.0415)}
+
+
+def named(sizes, between, within, *, slower=0.0, shared=False):
+    """Part of simulated campaigns in which the first node is called off, and in which any other one is.
+
+    `sizes` are the nodes' runs, `between` and `within` standard deviations of log speed; the first node is `slower`
+    in every workload. A node is as fast in all workloads where its speed is `shared`.
+    """
+    random = np.random.default_rng(7)
+    count = len(sizes)
+    speeds = random.normal(0, between, (CAMPAIGNS, 1 if shared else WORKLOADS, count))
+    runs = [random.normal(0, within, (CAMPAIGNS, WORKLOADS, size)) for size in sizes]
+    means = np.stack([node.mean(axis=-1) for node in runs], axis=-1) + speeds
+    means[..., 0] += math.log1p(-slower)
+    squares = sum(((node - node.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1) for node in runs)
+    freedom = sum(sizes) - count
+    test = nodes.outlying(means, sizes, np.sqrt(squares / freedom) if freedom else np.full(means.shape[:-1], np.nan))
+    off = compare.holm(test.p.reshape(CAMPAIGNS, -1)).reshape(means.shape) < compare.LEVEL
+    return off[..., 0].any(axis=-1).mean(), off[..., 1:].any(axis=(1, 2)).mean()
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["each workload alone", "all workloads alike"])
+@pytest.mark.parametrize(
+    ("sizes", "between", "within"),
+    [
+        ((5, 5, 5), 0.01, 0.02),
+        ((5,) * 8, 0.01, 0.02),
+        ((5,) * 8, 0.0, 0.02),
+        ((1,) * 8, 0.02, 0.02),
+        ((3,) * 16, 0.02, 0.02),
+        ((1, 8, 8, 8, 8, 8), 0.0, 0.1),
+        ((2, 8, 8, 8, 8, 8), 0.01, 0.05),
+        ((1, 1, 20, 20, 20), 0.0, 0.1),
+    ],
+    ids=str,
+)
+def test_false_alarms(sizes, between, within, shared):
+    """Of equal nodes any is called off in at most 5 % of campaigns, with whatever runs each has (5 % + 2.5 errors)."""
+    first, others = named(sizes, between, within, shared=shared)
+    assert max(first, others) <= compare.LEVEL + 2.5 * math.sqrt(0.05 * 0.95 / CAMPAIGNS)
+
+
+@pytest.mark.parametrize(("count", "power"), [(6, 0.8), (8, 0.95)])
+def test_power(count, power):
+    """A node that is 10 % slower is named among nodes that scatter by 1 % and runs that do by 2 %; no other one is."""
+    first, others = named((5,) * count, 0.01, 0.02, slower=0.1, shared=True)
+    assert first >= power
+    assert others <= 0.01
+
+
+def test_components():
+    """Both standard deviations are found again, with unequal numbers of runs too."""
+    random = np.random.default_rng(3)
+    sizes = random.integers(2, 9, size=400)
+    runs = [(random.normal(0, 0.04) + random.normal(0, 0.02, size)).tolist() for size in sizes]
+    assert nodes.components(runs) == pytest.approx((0.04, 0.02), rel=0.1)
+
+
+def test_components_by_hand():
+    """Two nodes of two runs: MSB 0.5, MSW 0.02; nodes that are alike have no scatter of their own."""
+    assert nodes.components([[0.0, 0.2], [0.5, 0.7]]) == pytest.approx((math.sqrt((0.25 - 0.02) / 2), math.sqrt(0.02)))
+    assert nodes.components([[0.0, 0.2], [0.2, 0.0]]).between == 0
+
+
+def test_one_run_a_node():
+    """Without a second run on any node the two scatters cannot be told apart."""
+    between, within = nodes.components([[1.0], [1.1], [1.2]])
+    assert between == pytest.approx(0.1)
+    assert math.isnan(within)
+
+
+def test_no_yardstick():
+    """Of two nodes none is off, nor beside nodes that show no scatter at all."""
+    assert np.isnan(nodes.outlying([1.0, 2.0], [5, 5], 0.1).p).all()
+    assert np.isnan(nodes.outlying([1.0, 1.0, 2.0], [5, 5, 5], 0.0).p[2])
+
+
+@pytest.fixture
+def measured(write, tmp_path):
+    """Measure several nodes into a folder each: a function of their speeds, which returns the folders."""
+
+    def measured(speeds, arm="cpu", runs=5, **changes):
+        folders = []
+        for place, (node, faster) in enumerate(speeds.items()):
+            folder = tmp_path / node
+            environment = ENVIRONMENT | {"node": ENVIRONMENT["node"] | {"hostname": node}}
+            for run in range(1, runs + 1):
+                same = {"campaign": node, "environment": environment, "seed": place, "day": place + 1}
+                write(folder, arm, run, faster=faster, **same | changes)
+            folders.append(folder)
+        return folders
+
+    return measured
+
+
+def equal(count, **others):
+    """So many nodes of about the same speed, then others."""
+    random = np.random.default_rng(5)
+    return {f"node{place}": float(np.exp(random.normal(0, 0.005))) for place in range(1, count + 1)} | others
+
+
+def test_spreads(measured):
+    """A workload's speed is that of the mean node; a node that is 15 % slower is off, in every workload and alone."""
+    found = nodes.spreads(record.load(*measured(equal(7, slow=0.85))))
+    assert len(found) == 18
+    assert all(spread.nodes == (*equal(7), "slow") for spread in found)
+    assert {one.node for spread in found for one in spread.deviations if one.off} == {"slow"}
+    training = next(spread for spread in found if spread.workload == "training[feed=memory]")
+    assert training.speed.value == pytest.approx(5_000 / 2.81 * 0.85 ** (1 / 8), rel=0.03)
+    off = training.deviations[-1]
+    assert off.ratio == pytest.approx(0.85, rel=0.05)
+    assert off.interval.low < off.ratio < off.interval.high < 1
+    assert 0.03 < training.components.between < 0.09
+    assert 0.01 < training.components.within < 0.04
+
+
+@pytest.mark.parametrize("hostname", ["0a1b2c3d4e5f", None, 5])
+def test_nameless(measured, hostname):
+    """A container's made-up name is no node, nor is a record without one: nothing is pooled."""
+    environment = ENVIRONMENT | {"node": {"hostname": hostname}}
+    assert nodes.spreads(record.load(*measured(equal(2), environment=environment))) == []
+    assert nodes.name(record.load(*measured({"more": 1.0}, environment={"node": {"unmeasurable": "x"}}))[0]) is None
+    assert nodes.name(record.load(*measured({"none": 1.0}, environment={"node": "x"}))[0]) is None
+
+
+def test_one_node(measured):
+    """One node has no scatter between nodes, however many campaigns it has."""
+    records = record.load(*measured({"alone": 1.0}))
+    assert nodes.spreads(records) == nodes.apart(records) == []
+
+
+def test_other_nodes_are_apart(measured):
+    """Nodes with another driver are a group of their own, and that is said."""
+    folders = measured(equal(3))
+    folders += measured({"new1": 2.0, "new2": 2.1}, fingerprint=FINGERPRINT | {"gpu_driver": "580"})
+    records = record.load(*folders)
+    assert {spread.nodes for spread in nodes.spreads(records)} == {tuple(equal(3)), ("new1", "new2")}
+    (said,) = nodes.apart(records)
+    assert said == "Not all nodes are pooled for cpu: node1, node2, node3 | new1, new2 differ in gpu_driver."
+
+
+def test_sentences(measured):
+    """A node that is off is named with the strongest evidence and in how many workloads it is; no other one is."""
+    (said,) = nodes.sentences(nodes.spreads(record.load(*measured(equal(7, slow=0.7)))))
+    assert said.startswith("A node is off: slow, 0.")
+    assert "times as fast as the others (" in said
+    assert said.endswith("; so it is in 17 other workloads.")
+    one = measured(
+        {f"{node}-again": speed for node, speed in equal(7, slow=0.7).items()}, workloads={"a[b=c]": (9, 1.0)}
+    )
+    (said,) = nodes.sentences(nodes.spreads(record.load(*one)))
+    assert said.endswith("in \u201ca[b=c]\u201d on cpu.")
+    assert nodes.sentences(nodes.spreads(record.load(*measured({f"x{node}": 1.0 for node in range(5)})))) == []
+
+
+def test_row(measured):
+    """A row names the workload, the speed, both scatters, and who is off; a dash stands for what there is not."""
+    *_, last = nodes.spreads(record.load(*measured(equal(7, slow=0.7), runs=1)))
+    name, speed, between, within, off = nodes.row(last)
+    assert name == "Start-up: first training step"
+    assert speed.endswith(")")
+    assert between.endswith("%")
+    assert within == compare.NONE
+    assert off.startswith("slow, 0.")
+
+
+def test_report(measured, tmp_path, capsys):
+    """The report names the node that is off at its head and on the terminal, and has a table and a figure."""
+    folders = measured(equal(7, slow=0.8), workloads=FEW)
+    assert cli.main(["report", *map(str, folders), "--out", str(tmp_path / "report")]) == 0
+    assert "\nA node is off: slow, 0." in capsys.readouterr().out
+    text = (tmp_path / "report/report.md").read_text()
+    assert text.index("A node is off: slow") < text.index("## ")
+    assert "## Nodes: cpu\n\nnode1, node2" in text
+    assert (tmp_path / "report/figures/nodes.png").exists()
+    html = (tmp_path / "report/report.html").read_text()
+    assert "Nodes beside each other" in html
+
+
+def test_report_of_one_node(measured, tmp_path):
+    """Nothing about nodes stands in the report of one."""
+    page.write(record.load(*measured({"alone": 1.0}, workloads=FEW)), tmp_path / "report")
+    assert "Nodes" not in (tmp_path / "report/report.html").read_text()
+    assert not (tmp_path / "report/figures/nodes.png").exists()
