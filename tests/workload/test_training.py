@@ -26,17 +26,21 @@ def test_is_compiled_as_in_the_lesson(network):
 
 
 def test_steps_equal_keras(small, network):
-    """The losses of our steps are those of Keras's own training step on the same batches, and the weights after."""
-    generator = DataGenerator(small, batch_size=50)
-    losses = [float(loss) for loss in training.epoch(training.step(network), training.take(generator, 5))]
-    plain = training.prepare(model.build())
-    expected = [float(plain.train_on_batch(*generator[index], return_dict=True)["loss"]) for index in range(1)]
-    for index in range(1, 5):
+    """Fifty losses of our steps are those of Keras's own training step on the same batches, and the weights after.
+
+    Both run the same kernels in the same order, so nothing may round otherwise: they are equal to the bit, with
+    oneDNN and without.  The tolerance hides no difference that matters: one unit in the last place of the initial
+    weights grows to 0.1 to 0.4 % of a loss in fifty steps, an epsilon of 1e-8 makes 0.01 % after two.
+    """
+    generator = DataGenerator(small, batch_size=20)
+    losses = [float(loss) for loss in training.epoch(training.step(network), training.take(generator, 50))]
+    plain, expected = training.prepare(model.build()), []
+    for batch in training.take(generator, 50):
         plain.reset_metrics()
-        expected.append(float(plain.train_on_batch(*generator[index], return_dict=True)["loss"]))
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+        expected.append(float(plain.train_on_batch(*batch, return_dict=True)["loss"]))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
     for ours, keras_own in zip(network.trainable_weights, plain.trainable_weights, strict=True):
-        np.testing.assert_allclose(ours, keras_own, atol=1e-4)
+        np.testing.assert_allclose(ours, keras_own, atol=1e-5)
 
 
 def test_counting_step_is_the_same_step(small, network):
