@@ -340,6 +340,25 @@ def test_what_holds_training_back_is_told(report: Any) -> None:
     assert "the lesson's generator" not in said
 
 
+def test_peers_stand_beside_ours(report: Any) -> None:
+    """Each peer has its speed and the ratio of ours to it for the same work; without ours it has its speed alone."""
+    work = {
+        "peer_training[by=ours]": (1000, 0.5),
+        "peer_training[by=torch]": (1000, 1.0),
+        "peer_forward[batch=1,by=ours]": (1000, 1.0),
+        "peer_forward[batch=1,by=jax]": (1000, 0.5),
+        "peer_forward[batch=250,by=jax]": (1000, 0.2),
+    }
+    exact = {"workloads": work, "noise": 0.0, "shift": 0.0}
+    said = report({"cpu": exact, "gpu": {}}, runs=(1,)).markdown.read_text(encoding="utf-8")
+    rows = said.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-").splitlines()
+    name = "Frameworks to choose from"
+    assert f"| {name}, training: ours | 2,000 images/s | - |" in rows
+    assert f"| {name}, training: torch | 1,000 images/s; ours is 2.00 times (one run) as fast | - |" in rows
+    assert f"| {name}, forward, batch 1: jax | 2,000 images/s; ours is 0.500 times (one run) as fast | - |" in rows
+    assert f"| {name}, forward, batch 250: jax | 5,000 images/s | - |" in rows
+
+
 def test_share_of_the_limit_is_told(report: Any) -> None:
     """A workload that says what it needs has its share of what binds it, in words, and a place under the roof."""
     arithmetic, memory = "peak[what=matmul,type=float32]", "peak[what=copy]"
