@@ -12,10 +12,6 @@ from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 BATCH = 250
 
 
-SMALL = 8
-"""Batches up to this size XLA makes faster on a CPU too: one image takes half the time."""
-
-
 def on_device(network, images):
     """The input lies in the device's memory, the output stays there: compute alone."""
     forward, resident = forward_pass(network, images), tf.identity(images)
@@ -30,7 +26,7 @@ def from_host(network, images):
 
 def forward_pass(network, images):
     """The network as one graph, by XLA on a GPU and for small batches."""
-    return training.forward(network, xla=network.jit_compile or len(images) <= SMALL)
+    return training.forward(network, xla=network.jit_compile or len(images) <= training.SMALL_BATCH)
 
 
 def by_predict(network, images):

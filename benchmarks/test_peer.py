@@ -1,21 +1,46 @@
-"""What a user would pick instead of our generator, in its best usual form.
+"""What a user would pick instead of our generator, training step and forward pass, each in its best usual form.
 
 Measured only where it is asked for: `cifar bench --only peer`.  Peers that are not installed are left out, and named;
-`pip install grain torch` beside this package brings them.
+`pip install grain jax optax torch` beside this package brings them, and a C++ compiler serves `torch.compile`.
+
+Frameworks compute in a process of their own, one at a time, ours as all others: see `peers/__main__.py`.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import math
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
 import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator, ahead
 
 pytestmark = pytest.mark.peer
 
 BATCH = 250
+CHANCE = math.log(10)
+STEPS = 20
+"""Of a call to `train`, so that what comes once a call, as in `fit`, is shared by many."""
+DROPOUT, EPSILON = 0.2, 1e-7
+LARGEST_DIFFERENCE = 0.02
+"""Of the first step's change of a weight tensor, relative, in the Euclidean norm.
+
+Rounding makes at most 2e-5, and 8e-3 in JAX's gradient of the first layer; an epsilon three times too large makes 0.08
+there, one of 1e-8 0.1, and PyTorch's 1e-7 taken for Keras's 0.1; weights in another's layout 1 and more.
+"""
 
 
 def arrays(path):
@@ -120,3 +145,196 @@ def test_peer_generator(measure, device, dataset, peer):
         return ["as many images of each class as in the file, of the same sum"]
 
     measure(a_pass, images=len(images), check=check)
+
+
+# --- training and forward passes: a framework computes in a process of its own, which is asked for each call by a pipe
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A module of `peers/`, what it needs, and how it is asked for what it does."""
+
+    module: str
+    needs: dict[str, str] = field(default_factory=dict)
+    """Modules that must be there, and how they are called."""
+    backend: str = "tensorflow"
+    options: dict[str, bool] = field(default_factory=dict)
+    corrects_first: bool = False
+    """Its Adam adds epsilon to the root of the second moment after the correction of its bias; Keras's before it."""
+
+    @property
+    def epsilon_of_first_step(self):
+        """The epsilon by which its first step is Keras's: the correction divides by the root of 1 - 0.999."""
+        return EPSILON / math.sqrt(1 - 0.999) if self.corrects_first else EPSILON
+
+
+JAX, TORCH = {"jax": "JAX"}, {"torch": "PyTorch"}
+FRAMEWORKS = {
+    "ours": Framework("by_ours"),
+    "keras": Framework("by_keras"),
+    "keras-jax": Framework("by_keras", JAX, backend="jax"),
+    "keras-torch": Framework("by_keras", TORCH, backend="torch"),
+    "torch": Framework("by_torch", TORCH, corrects_first=True),
+    "torch-compiled": Framework("by_torch", TORCH, options={"compiled": True}, corrects_first=True),
+    "jax": Framework("by_jax", JAX | {"optax": "Optax"}, corrects_first=True),
+}
+
+
+class Child:
+    """A framework's process: `child(name, …)` is the answer of `name(…)` there; see `peers/__main__.py`."""
+
+    def __init__(self, framework, threads):
+        """Start it with as many threads as the run may use; it sees no GPU."""
+        self.framework = framework
+        self._line, theirs = multiprocessing.Pipe()
+        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")  # the last is JAX's
+        environ = dict.fromkeys(names, str(threads)) | {
+            "KERAS_BACKEND": framework.backend,
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
+        folder = str(Path(__file__).with_name("peers"))
+        self._process = subprocess.Popen(
+            [sys.executable, folder, framework.module, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=os.environ | environ,
+        )
+        theirs.close()
+
+    def __call__(self, name, *arguments, **options):
+        """Call and wait for the answer; RuntimeError when the process has ended, which says why by itself."""
+        try:
+            self._line.send((name, arguments, options))
+            return self._line.recv()
+        except (EOFError, OSError) as error:
+            message = f"{self.framework.module} ended with code {self._process.wait()} in {name}; its log says why"
+            raise RuntimeError(message) from error
+
+    def build(self, weights, images, labels, *, rate=DROPOUT, epsilon=EPSILON):
+        """Make the peer, anew."""
+        self("build", weights, images, labels, rate=rate, epsilon=epsilon, **self.framework.options)
+
+    def close(self):
+        """End it."""
+        self._line.close()
+        self._process.wait()
+
+
+@pytest.fixture
+def child(request, device):
+    """The process of the framework whose name is the parameter; skipped where it is not installed."""
+    framework = FRAMEWORKS[request.param]
+    if device.kind != "cpu":
+        pytest.skip("the peers' training and forward passes are for the CPU")
+    for module, name in framework.needs.items():
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{name} is not installed")
+    if framework.options.get("compiled") and not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler (g++)")
+    running = Child(framework, device.threads)
+    yield running
+    running.close()
+
+
+class Expected(NamedTuple):
+    """What a peer's answers must be: ours."""
+
+    weights: list
+    """The start, in Keras's order and layout: our initial weights, but no bias is zero, so that each one counts."""
+    digest: str
+    loss: float
+    """Of the first step, without dropout."""
+    after: list
+    """Weights after it."""
+
+    def network(self):
+        """Our network at the start, without dropout."""
+        network = model.build()
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0
+        network.set_weights(self.weights)
+        return network
+
+
+@pytest.fixture(scope="module")
+def expected(dataset):
+    """Ours, computed in the run's own process."""
+    random = np.random.Generator(np.random.PCG64(1))
+    drawn = [
+        weight if weight.ndim > 1 else random.normal(0, 0.1, weight.shape) for weight in model.build().get_weights()
+    ]
+    start = Expected(drawn, "", math.nan, [])
+    network = training.prepare(start.network())
+    digest = model.digest(network)
+    loss = float(training.step(network)(*DataGenerator(dataset, batch_size=BATCH)[0]))
+    return Expected(drawn, digest, loss, network.get_weights())
+
+
+def batches_of(dataset, batch, count):
+    """The first `count` batches: images float32 (count, batch, 32, 32, 3), labels, and a digest of their order."""
+    generator = DataGenerator(dataset, batch_size=batch)
+    images, labels = (np.stack(part) for part in zip(*training.take(generator, count), strict=True))
+    return images, labels, generator.digest(count)
+
+
+@pytest.mark.parametrize("child", [pytest.param(name, id=f"by={name}") for name in FRAMEWORKS], indirect=True)
+def test_peer_training(measure, dataset, child, expected):
+    """A short epoch from memory; without dropout the first step must change every weight as ours does.
+
+    Losses would not show that: the first ones are near chance whatever is wrong (a bias that does not learn moves
+    them by 0.03 %), and the later ones go apart for rounding alone (by 10 % after 16 steps).
+    """
+    images, labels, batches = batches_of(dataset, BATCH, STEPS)
+    child.build(expected.weights, images, labels)
+
+    def check(loss):
+        assert loss < CHANCE, f"the loss of {loss:.3f} is no better than guessing ({CHANCE:.3f})"
+        child.build(expected.weights, images[:1], labels[:1])
+        dropped = child("train", 0, 1)
+        child.build(expected.weights, images[:1], labels[:1], rate=0.0, epsilon=child.framework.epsilon_of_first_step)
+        assert child("train", 0, 1) == pytest.approx(expected.loss, rel=1e-5)
+        assert abs(dropped / expected.loss - 1) > 1e-5, "dropout drops nothing"
+        for place, (before, theirs, ours) in enumerate(
+            zip(expected.weights, child("weights"), expected.after, strict=True)
+        ):
+            off = np.linalg.norm(theirs - ours) / np.linalg.norm(ours - before)
+            assert off < LARGEST_DIFFERENCE, (
+                f"the first step changes weight {place} otherwise than ours, by {off:.1g} of the change"
+            )
+        return [f"loss {loss:.3f}, below chance", "the first step changes each weight as ours within 2 %"]
+
+    work = {"weights": expected.digest, "batches": batches}
+    flop = model.training_flop(expected.network()) * BATCH * STEPS
+    measure(lambda: child("train", 0, STEPS), images=BATCH * STEPS, flop=flop, check=check, work=work, repeat=False)
+    measure.note(memory=memory_of(child))
+
+
+@pytest.mark.parametrize(
+    ("child", "batch", "count"),
+    [
+        pytest.param(name, batch, count, id=f"batch={batch},by={name}")
+        for batch, count in ((250, 40), (1, 500))
+        for name in FRAMEWORKS
+    ],
+    indirect=["child"],
+)
+def test_peer_forward(measure, dataset, child, expected, batch, count):
+    """Batches from memory, one after the other; the probabilities of all images must be ours."""
+    images, labels, batches = batches_of(dataset, batch, count)
+    child.build(expected.weights, images, labels)
+
+    def check(found):
+        ours = training.predict(training.forward(expected.network()), images.reshape(-1, *model.IMAGE_SHAPE))
+        np.testing.assert_allclose(found, ours, rtol=5e-3)
+        return [f"probabilities of {len(ours)} images agree with ours within 0.5 %"]
+
+    work = {"weights": expected.digest, "batches": batches}
+    flop = model.forward_flop(expected.network()) * batch * count
+    measure(lambda: child("forward"), images=batch * count, flop=flop, check=check, work=work)
+    measure.note(memory=memory_of(child))
+
+
+def memory_of(child):
+    """The peak of the framework's process in place of the run's own."""
+    meaning = "host: peak of the peer's own process since it began (VmHWM); device: the CPU computes in the host's"
+    return {"host_peak_bytes": child("peak_bytes"), "device_peak_bytes": None, "meaning": f"{meaning} memory"}

@@ -226,6 +226,10 @@ def words(workload: str) -> str:
             name = f"Forward, batch {batch}, by {way}"
         case "peer_generator", {"by": by}:
             name = f"Generators to choose from: {by}"
+        case "peer_training", {"by": by}:
+            name = f"Frameworks to choose from, training: {by}"
+        case "peer_forward", {"batch": batch, "by": by}:
+            name = f"Frameworks to choose from, forward, batch {batch}: {by}"
         case family, {"rung": rung} if family.startswith("ladder_"):
             name = f"Ladder, {family.removeprefix('ladder_')}: {rung}"
         case _:

@@ -242,6 +242,8 @@ def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
         ("training[feed=memory]", "Training, fed from memory"),
         ("generator[by=ours,batch=32]", "Our generator, batch 32"),
         ("peer_generator[by=tf.data]", "Generators to choose from: tf.data"),
+        ("peer_training[by=torch]", "Frameworks to choose from, training: torch"),
+        ("peer_forward[batch=1,by=jax]", "Frameworks to choose from, forward, batch 1: jax"),
         ("ladder_training[rung=lesson]", "Ladder, training: lesson"),
         ("peak[what=copy]", "Limit: memory, copied"),
         ("generator[by=lesson,batch=250]", "The lesson's generator, batch 250"),
