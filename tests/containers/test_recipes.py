@@ -140,7 +140,9 @@ def test_locks_are_current(lock):
         *project["project"]["dependencies"],
         *(one for group in groups for one in project["dependency-groups"][group]),
     ]
-    if older:
+    if kind == "backends":  # beside another lock
+        wanted = project["dependency-groups"][kind]
+    elif older:
         tensorflow = (FOLDER / f"tensorflow-{older[0]}.txt").read_text(encoding="utf-8")
         wanted += [
             line
@@ -150,7 +152,7 @@ def test_locks_are_current(lock):
     else:
         wanted += project["project"]["optional-dependencies"].get(kind, [])
     pins = dict(re.findall(r"^([\w.-]+?)(?:\[\S*\])?==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
-    assert len(wanted) > 15
+    assert wanted
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pins.get(canonicalize_name(requirement.name), "0")), requirement
 

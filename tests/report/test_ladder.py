@@ -65,7 +65,7 @@ def test_a_rung_pays_or_does_not_or_cannot_be_told(second, pays):
 
 
 def test_a_rung_that_learns_less_is_marked():
-    """More than 0.03 below the lesson's accuracy after as many epochs is less; without a number nothing is said."""
+    """More than 0.06 below the lesson's accuracy after as many epochs is less; without a number nothing is said."""
     speeds = dict.fromkeys(("lesson", "fit", "compiled", "bytes"), (10.0, 11.0))
     rungs = ladder.climb(
         climbing("training", speeds, accuracies={"lesson": 0.5, "fit": 0.48, "bytes": 0.1}), "training"
