@@ -75,7 +75,8 @@ def performance(session: nox.Session) -> None:
         results, folder = f"results/performance-{name}", Path("docs/performance") / name
         session.run("cifar", "bench", "--runs=3", "--only", only, "--out", results, *session.posargs)
         session.run("cifar", "report", results, "--out", folder)
-        (folder / "report.html").unlink()
+        for file in (folder / "report.html", *(folder / "figures").glob("*.svg")):
+            file.unlink()
         page = folder / "report.md"
         text += page.read_text().replace("](figures/", f"](performance/{name}/figures/")
         page.unlink()
