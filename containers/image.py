@@ -183,10 +183,15 @@ def bill(form: Format, job: Job, target: Path) -> dict[str, int]:
     for package in packages:
         entries = package.get("licenses") or [{"expression": "unknown"}]
         names = (entry.get("expression") or next(iter(entry["license"].values())) for entry in entries)
-        licences.update(set(names))
+        licences.update({title(name) for name in names})
     unknown = licences["unknown"]
     say(f"{path.name}: {len(packages)} packages, {len(packages) - unknown} of them with a licence")
     return dict(sorted(licences.items()))
+
+
+def title(licence: str) -> str:
+    """The first line that says something: some packages give the whole text in the place of a name."""
+    return next(line.strip() for line in licence.splitlines() if line.strip(" ="))
 
 
 def audit(lock: Path, target: Path) -> None:

@@ -32,6 +32,12 @@ def test_no_lock(image):
         image.variant(argparse.Namespace(variant="cpu", tensorflow="2.12"))
 
 
+@pytest.mark.parametrize("text", ["MIT", "=====\n MIT\n=====\nPermission is hereby granted", "\nMIT\n"])
+def test_title(image, text):
+    """Of a licence that is given by its whole text the first line stands for it."""
+    assert image.title(text) == "MIT"
+
+
 SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
 SOUND = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "not found"}]}'
 HIT = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}'

@@ -84,7 +84,8 @@ def test_dockerfile(base, tmp_path):
     build = ("buildah", "build", "--isolation=chroot", "--tls-verify=false", f"--iidfile={tmp_path / 'id'}")
     right = run(*build, f"--build-arg=BASE={name}@{digest}", ".", folder=tmp_path)
     assert right.returncode == 0, right.stderr
-    run("buildah", "rmi", (tmp_path / "id").read_text())
+    cleared = run("buildah", "rmi", "--force", (tmp_path / "id").read_text())
+    assert cleared.returncode == 0, cleared.stderr
     wrong = run(*build, f"--build-arg=BASE={name}@{WRONG}", ".", folder=tmp_path)
     assert wrong.returncode != 0
     assert any(words in wrong.stderr for words in NOT_THERE), wrong.stderr
