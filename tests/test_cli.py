@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -32,6 +33,24 @@ def test_help_is_light():
     program = "import sys, cifar.cli; cli = cifar.cli._parser(); print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert not any(f"'{name}'" in loaded for name in ("tensorflow", "keras", "pandas", "matplotlib", "h5py", "numpy"))
+
+
+def test_bar_in_the_terminal_leaves_the_output_alone():
+    """With stdout in a file and a bar in the terminal, what is printed meanwhile is in the file, and only there."""
+    program = """from cifar.cli import terminal
+with terminal.progress_bar() as progress:
+    progress("work", 1, 2)
+    print("a result")
+    progress("work", 2, 2)
+"""
+    ours, theirs = os.openpty()
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=theirs, text=True, check=True)
+    os.close(theirs)
+    drawn = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert done.stdout == "a result\n"
+    assert "work" in drawn
+    assert "a result" not in drawn
 
 
 @pytest.mark.parametrize(("end", "code"), [("pass", 0), ("os.abort()", -6), ("raise SystemExit(3)", 3)])

@@ -104,8 +104,10 @@ def progress_bar() -> Iterator[Progress]:
     from rich.markup import escape  # noqa: PLC0415
     from rich.progress import Progress as Bars  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    with Bars(console=console, disable=not console.is_terminal) as bars:
+    # Not what Rich takes for a terminal: FORCE_COLOR, which Jupyter sets, makes any file one for it.
+    draws = sys.stderr.isatty()
+    # Printed lines stand above the bar, but only in a terminal: what is to go into a file goes there.
+    with Bars(console=Console(stderr=True), disable=not draws, redirect_stdout=sys.stdout.isatty()) as bars:
         reached = total_now = 0
         said = float("-inf")
         task = None
@@ -114,7 +116,7 @@ def progress_bar() -> Iterator[Progress]:
             nonlocal reached, total_now, said, task
             if task is None or total != total_now or done < reached:
                 task, total_now, reached = bars.add_task(escape(what), total=total), total, 0
-            if not console.is_terminal and (now := time.monotonic()) - said > _SECONDS_BETWEEN_LINES:
+            if not draws and (now := time.monotonic()) - said > _SECONDS_BETWEEN_LINES:
                 say(f"{100 * done // max(1, total):3d} % {what}")
                 said = now
             reached = done
