@@ -28,7 +28,7 @@ LOCKS = {
     "lint": [*WHOLE, "--group=lint", "--universal"],
     "cpu-2.19": [*WHOLE, "--extra=cpu", *OLDER],
     "cuda-2.19": [*WHOLE, "--extra=cuda", *OLDER],
-    "backends": ["--group=backends", "--universal", "--constraint=containers/requirements-cpu.txt"],
+    "beside": ["--group=beside", "--universal", "--constraint=containers/requirements-cpu.txt"],
 }
 
 
@@ -102,7 +102,7 @@ def report(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the code, on the CPU and without a network: nox -s tests -- [-k NAME] ..."""
     install(session, "cpu")
-    session.install("-r", "containers/requirements-backends.txt")
+    session.install("-r", "containers/requirements-beside.txt")
     session.run("pytest", *session.posargs)
 
 
