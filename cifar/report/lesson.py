@@ -135,17 +135,20 @@ def write_samples(path: Path, images: Images, titles: Sequence[str]) -> Path:
     return path
 
 
-def history(runs: Mapping[str, pd.DataFrame]) -> Figure:
+def history(runs: Mapping[str, pd.DataFrame], first: int = 0) -> Figure:
     """Loss and accuracy of each arm's history, over epochs and over seconds of training.
 
-    Validation is a solid line, training a dashed one.
+    Validation is a solid line, training a dashed one; the arms have the colours from number `first` on.
     """
+    looks = [
+        {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        for place in range(first, first + len(runs))
+    ]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 6.4), dpi=150, layout="constrained", facecolor="white")
         for row, what in zip(figure.subplots(2, 2, sharey="row"), ("loss", "accuracy"), strict=True):
             for axes, over in zip(row, ("epoch", "elapsed"), strict=True):
-                for index, found in enumerate(runs.values()):
-                    look = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+                for look, found in zip(looks, runs.values(), strict=True):
                     axes.plot(found[over], found[f"val_{what}"], "-", markersize=4, **look)
                     axes.plot(found[over], found[what], "--", markersize=3, alpha=0.65, **look)
                 axes.set_xlabel("epochs" if over == "epoch" else "seconds of training, without validation")
@@ -156,16 +159,13 @@ def history(runs: Mapping[str, pd.DataFrame]) -> Figure:
                 row[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=f"{SPACE}%"))
             else:
                 row[0].set_ylim(bottom=0)
-        _history_legend(figure, list(runs))
+        _history_legend(figure, dict(zip(runs, looks, strict=True)))
     return figure
 
 
-def _history_legend(figure: Figure, arms: Sequence[str]) -> None:
+def _history_legend(figure: Figure, arms: Mapping[str, dict[str, Any]]) -> None:
     """The arms by colour, training and validation by line."""
-    handles = [
-        Line2D([], [], color=COLOURS[index % len(COLOURS)], marker=MARKERS[index % len(MARKERS)], label=arm)
-        for index, arm in enumerate(arms)
-    ]
+    handles = [Line2D([], [], label=arm, **look) for arm, look in arms.items()]
     handles.append(Line2D([], [], color="#444444", linestyle="-", label="validation"))
     handles.append(Line2D([], [], color="#444444", linestyle="--", label="training"))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), fontsize=9.5)
@@ -234,7 +234,8 @@ def same_work(runs: Sequence[Trained]) -> list[tuple[str, bool, str]]:
 def speed_in_words(runs: Sequence[Trained]) -> str:
     """How long the runs trained, compared where they did the same work, or why they are not."""
     took = " and ".join(f"{run.arm} {number(run.seconds)}{SPACE}s" for run in runs)
-    different = [name for name, same, _ in same_work(runs) if not same]
+    unlike = {name: words for name, same, words in same_work(runs) if not same}
+    different = [f"place ({unlike[name]})" if name == "place" else name for name in unlike]
     if len(runs) == 1:
         rate = number(sum(row["images"] for row in runs[0].facts["epochs"]) / runs[0].seconds)
         return f"Training took {took}: {rate} images/s."
@@ -258,6 +259,14 @@ def energy_in_words(facts: Mapping[str, Any]) -> str:
     missing = f"the counter stood still or could not be read in {used.count(None)} of {len(used)} epochs"
     reason = whose["unmeasurable"] if isinstance(whose, dict) else missing
     return f"Energy of training: not measurable here, for {reason}."
+
+
+def _energies(runs: Sequence[Trained]) -> list[str]:
+    """What each run says of its energy, or what all of them say."""
+    words = {run.arm: energy_in_words(run.facts) for run in runs}
+    return (
+        [*set(words.values())] if len(set(words.values())) == 1 else [f"{arm}: {said}" for arm, said in words.items()]
+    )
 
 
 def disagreements(one: Trained, other: Trained) -> tuple[int, float]:
@@ -301,10 +310,11 @@ def _view(runs: Sequence[Trained]) -> dict[str, Any]:
     return {
         "answer": _answer(runs),
         "speed": speed_in_words(runs),
-        "energy": [f"{run.arm}: {energy_in_words(run.facts)}" for run in runs],
+        "energy": _energies(runs),
         "facts": runs[0].facts,
         "deterministic": all(run.facts["deterministic"] for run in runs),
         "devices": [_device(run) for run in runs],
+        "layers": [_layer(layer) for layer in runs[0].facts["layers"]],
         "epochs": [[run.arm, _epochs(run)] for run in runs],
         "tasks": TASKS,
         "placement": [_placement(run) for run in runs],
@@ -323,10 +333,11 @@ def _pictures(runs: Sequence[Trained], samples_of: tuple[Images, Sequence[str]],
         Picture("samples", "Samples", "Fourteen training images, each under its class.", samples(*samples_of)),
     ]
     histories = {run.arm: run.history for run in runs}
-    for run in runs:
+    for place, run in enumerate(runs):
         name = f"history-{run.arm.replace(':', '').replace('#', '-')}"
         title = f"Loss and accuracy on {run.arm}"
-        found.append(Picture(name, title, "Training and validation, epoch by epoch.", history({run.arm: run.history})))
+        figure = history({run.arm: run.history}, first=place)
+        found.append(Picture(name, title, "Training and validation, epoch by epoch.", figure))
     if len(runs) > 1:
         title = "Loss and accuracy of all devices"
         found.append(Picture("history", title, "The curves of all devices on the same axes.", history(histories)))
@@ -361,6 +372,12 @@ def _device(run: Trained) -> list[str]:
     )
     versions = f"TensorFlow {software.get('tensorflow', '?')}, Keras {software.get('keras', '?')}"
     return [run.arm, str(model or "?"), str(device.get("threads", "?")), precision, versions]
+
+
+def _layer(layer: Mapping[str, Any]) -> list[str]:
+    """A layer of the network as a row of text."""
+    numbers = f"{layer['parameters']:,}", f"{layer['flop']:,}" if layer["flop"] else "\N{EN DASH}"
+    return [layer["name"], layer["kind"], " \N{MULTIPLICATION SIGN} ".join(map(str, layer["shape"])), *numbers]
 
 
 TASKS = ("training", "validation", "evaluation", "prediction")

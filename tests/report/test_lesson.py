@@ -98,6 +98,7 @@ def test_page_of_one_device(two, tmp_path):
     text = page(tmp_path, two[:1], ["The GPU's half was not run: it has <none>."])
     assert "Training took cpu 20.00\N{NO-BREAK SPACE}s: 100.0 images/s." in text
     assert "it has &lt;none&gt;" in text
+    assert "<p>Energy of training: not measurable here" in text
     assert "times as fast" not in text
     assert "The same work?" not in text
     assert not (tmp_path / "figures" / "history.png").exists()
@@ -134,7 +135,7 @@ def test_energy(two, tmp_path, joules, energy, words):
         ({"dataset": {"digest": "00", "valid": VALID}}, "these differ: dataset"),
         ({"batch_size": 32}, "these differ: batch size"),
         ({"deterministic": True}, "these differ: determinism"),
-        ({"fingerprint": {"tensorflow": "2.20.0"}}, "these differ: place"),
+        ({"fingerprint": {"tensorflow": "2.20.0"}}, "these differ: place (tensorflow)."),
     ],
 )
 def test_unequal_work_is_not_compared(two, tmp_path, facts, words):
