@@ -167,5 +167,6 @@ def _plot(options: argparse.Namespace) -> int:
 
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)
-    print(lesson.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels]))
+    sheet = lesson.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
+    print(f"Picture: {sheet}")
     return 0
