@@ -37,8 +37,8 @@ OURS = "startup or generator or forward or prediction or training or peak or lad
 PERFORMANCE = {"ours": (OURS, []), "peers": ("peer", ["grain==0.2.18", "jax==0.10.2", "optax", "torch==2.13.0"])}
 
 
-def install(session: nox.Session, lock: str) -> None:
-    """Install exactly what the lock names, then this checkout, and nothing else.
+def install(session: nox.Session, *locks: str) -> None:
+    """Install exactly what the locks name, then this checkout, and nothing else.
 
     Compiled, as pip does it: a TensorFlow without bytecode takes three times as long to import.
     In an image all is installed; there the session works where it was called from, for this folder is read-only.
@@ -46,7 +46,8 @@ def install(session: nox.Session, lock: str) -> None:
     if INSIDE:
         session.chdir(session.invoked_from)
         return
-    session.install("-r", f"containers/requirements-{lock}.txt", env={"UV_COMPILE_BYTECODE": "1"})
+    for lock in locks:
+        session.install("-r", f"containers/requirements-{lock}.txt", env={"UV_COMPILE_BYTECODE": "1"})
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
@@ -101,8 +102,7 @@ def report(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test the code, on the CPU and without a network: nox -s tests -- [-k NAME] ..."""
-    install(session, "cpu")
-    session.install("-r", "containers/requirements-beside.txt")
+    install(session, "cpu", "beside")
     session.run("pytest", *session.posargs)
 
 

@@ -156,8 +156,13 @@ def _set_arithmetic(precision: str) -> None:
 
 def _named(found: Sequence[Any]) -> Arrays:
     """Arrays by names that are the same for every network: gradients are numbered in the order of the layers."""
-    values = [np.asarray(keras.ops.convert_to_numpy(value)).astype(np.float64) for value in found]
+    values = [keras.ops.convert_to_numpy(_known_to_numpy(value)).astype(np.float64) for value in found]
     return dict(zip(("outputs", "loss", *gradient_names(len(values) - 2)), values, strict=True))
+
+
+def _known_to_numpy(value: Any) -> Any:  # noqa: ANN401 a tensor of any backend
+    """The same numbers in a type that NumPy has: bfloat16 becomes float32, which holds it exactly."""
+    return keras.ops.cast(value, "float32") if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else value
 
 
 def gradient_names(count: int) -> list[str]:
