@@ -18,8 +18,7 @@ nox.options.sessions = ["lint", "tests"]
 LOCK = "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
 
 # Every hash and no address; one lock for Python 3.11 to 3.13, and two of an older TensorFlow for Linux alone.
-LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes"]
-LOCKING += ["--python-version=3.11"]
+LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes", "--python-version=3.11"]
 WHOLE = ["pyproject.toml", "--group=tests", "--group=build"]
 OLDER = ["--override=containers/tensorflow-2.19.txt", "--python-platform=x86_64-manylinux_2_28"]
 LOCKS = {
@@ -31,10 +30,10 @@ LOCKS = {
     "beside": ["--group=beside", "--universal", "--constraint=containers/requirements-cpu.txt"],
 }
 
-
 # What is in docs/performance.md, in two campaigns: Keras imports some of the peers where it finds them.
 OURS = "startup or generator or forward or prediction or training or peak or ladder or growth"
-PERFORMANCE = {"ours": (OURS, []), "peers": ("peer", ["grain==0.2.18", "jax==0.10.2", "optax", "torch==2.13.0"])}
+PEERS = ["grain==0.2.18", "jax==0.10.2", "optax==0.2.8", "torch==2.13.0"]
+PERFORMANCE = {"ours": (OURS, []), "peers": ("peer", PEERS)}
 
 
 def install(session: nox.Session, *locks: str) -> None:

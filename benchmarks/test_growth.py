@@ -11,6 +11,7 @@ import math
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
@@ -71,7 +72,12 @@ def test_growth_images(measure, device, made_up, order):
     def check(last):
         assert last[0].dtype == np.float32
         assert np.array_equal(np.sort(generator.order), np.arange(generator.images)), "an image twice or missing"
-        return ["each image exactly once an epoch"]
+        rows = np.sort(generator.order[:BATCH])
+        with h5py.File(made_up, "r") as file:
+            expected = file["x_train"][rows] / np.float32(255)
+        found = generator[0][0][np.argsort(generator.order[:BATCH])]
+        assert np.array_equal(found, expected), "the images differ from the file's"
+        return ["each image exactly once an epoch", "a batch equals the file's"]
 
     measure(epoch, images=generator.images, check=check)
 

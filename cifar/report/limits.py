@@ -125,7 +125,7 @@ FEEDS = {
             "training[feed=memory,by=keras]",
             "training[by=aligned]",
         ),
-        "our generator": ("generator[by=ours,batch=250]", "training[feed=memory]", "training[feed=generator]"),
+        "our generator and step": ("generator[by=ours,batch=250]", "training[feed=memory]", "training[feed=generator]"),
     },
     "prediction": {
         "the lesson's generator": (

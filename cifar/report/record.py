@@ -226,10 +226,12 @@ def words(workload: str) -> str:
             name = f"Forward, batch {batch}, by {way}"
         case "peer_generator", {"by": by}:
             name = f"Generators to choose from: {by}"
-        case "peer_training", {"by": by}:
-            name = f"Frameworks to choose from, training: {by}"
-        case "peer_forward", {"batch": batch, "by": by}:
-            name = f"Frameworks to choose from, forward, batch {batch}: {by}"
+        case "peer_training" | "peer_forward" as family, {"by": by, **rest}:
+            batch = f", batch {rest['batch']}" if rest else ""
+            name = f"Frameworks to choose from, {family.removeprefix('peer_')}{batch}: {by}"
+        case family, sizes if family.startswith("growth_"):
+            said = (f"{key} {int(value):,}" if value.isdigit() else f"{key} {value}" for key, value in sizes.items())
+            name = f"Growth: {', '.join(said)}"
         case family, {"rung": rung} if family.startswith("ladder_"):
             name = f"Ladder, {family.removeprefix('ladder_')}: {rung}"
         case _:

@@ -244,6 +244,8 @@ def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
         ("peer_generator[by=tf.data]", "Generators to choose from: tf.data"),
         ("peer_training[by=torch]", "Frameworks to choose from, training: torch"),
         ("peer_forward[batch=1,by=jax]", "Frameworks to choose from, forward, batch 1: jax"),
+        ("growth_images[images=10000,order=whole]", "Growth: images 10,000, order whole"),
+        ("growth_runs[runs=10000]", "Growth: runs 10,000"),
         ("ladder_training[rung=lesson]", "Ladder, training: lesson"),
         ("peak[what=copy]", "Limit: memory, copied"),
         ("generator[by=lesson,batch=250]", "The lesson's generator, batch 250"),

@@ -54,8 +54,8 @@ def test_what_holds_it_back_is_told():
     aligned_gives = "an aligned layout would make it 3.00 times as fast, measured 2.40"
     assert verdict == [
         "training: what holds it back",
-        f"{waiting}; {aligned_gives}; our generator would make it 5.13 times as fast, measured 5.33",
-        f"{waiting}; {aligned_gives}; our generator would make it 4.00 times as fast, measured 5.33",
+        f"{waiting}; {aligned_gives}; our generator and step would make it 5.13 times as fast, measured 5.33",
+        f"{waiting}; {aligned_gives}; our generator and step would make it 4.00 times as fast, measured 5.33",
         "-",
     ]
     assert lesson[0] == "training fed by the lesson's generator"
@@ -72,8 +72,8 @@ def test_a_network_that_does_not_wait_is_bound_by_itself():
     """Where there is nothing to gain nothing is promised; and what was not measured has no row."""
     ours = {workload: FEEDS[workload] for workload in FEEDS if "lesson" not in workload and "aligned" not in workload}
     rows = cells({"cpu": [run(ours)]}, "What holds it back")
-    assert rows[0][1] == "fed by our generator it hardly waits for data: the network binds"
-    assert [row[0] for row in rows] == ["training: what holds it back", "training fed by our generator"]
+    assert rows[0][1] == "fed by our generator and step it hardly waits for data: the network binds"
+    assert [row[0] for row in rows] == ["training: what holds it back", "training fed by our generator and step"]
 
 
 def test_peers_stand_beside_ours():
