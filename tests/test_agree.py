@@ -99,6 +99,25 @@ def test_another_task_is_refused(side, small):
     assert "the sides were computed with other weights or another batch; make both anew" in errors
 
 
+def test_triton_is_imported_before_tensorflow(tmp_path):
+    """PyTorch's Triton, imported after TensorFlow, would crash the process."""
+    (tmp_path / "triton.py").write_text("import sys; print('tensorflow' in sys.modules)")
+    code = "from cifar.cli.train import use_tensorflow; use_tensorflow('torch'); import sys; print(*sys.modules)"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
+    before, modules = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split(
+        "\n", 1
+    )
+    assert before == "False"
+    assert "tensorflow" in modules.split()
+
+
+def test_a_side_that_crashes_is_named(small, capsys, monkeypatch):
+    """A process that a signal ends says nothing by itself."""
+    monkeypatch.setattr("cifar.cli.agree._computed", lambda *_: -11)
+    assert cli.main(["agree", "cpu", "cpu@float64", "--dataset", str(small)]) == 2
+    assert "cpu was ended by signal 11 (SIGSEGV) while it computed" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_float64_by_pytorch_is_refused(small, tmp_path):
     """Keras on PyTorch takes the loss in float32 always: that is said, and not compared as float64."""

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,7 +55,10 @@ def _agree(options: argparse.Namespace) -> int:
         for name, side in (("one", options.one), ("other", options.other)):
             files.append(Path(side) if Path(side).is_file() else Path(folder) / f"{name}.npz")
             if not Path(side).is_file() and (code := _computed(side, files[-1], data, options.run)):
-                return code
+                if code > 0:
+                    return code  # it has said why
+                message = f"{side} was ended by signal {-code} ({signal.Signals(-code).name}) while it computed"
+                raise ChildProcessError(message)
         one, other = map(_read, files)
     return _compared(options, data, one, other)
 

@@ -30,6 +30,9 @@ def use_tensorflow(backend: str = "tensorflow") -> None:
     # These two come at any level: that oneDNN is on, as is recorded, and that this goes to stderr.
     notices = ("oneDNN custom operations are on", "log messages before absl::InitializeLog()")
     if "tensorflow" not in sys.modules and importlib.util.find_spec("tensorflow"):
+        if backend == "torch" and importlib.util.find_spec("triton"):
+            # After TensorFlow, whose LLVM all can see, it crashes the process (tensorflow/tensorflow#124205).
+            importlib.import_module("triton")
         with without(*notices):
             importlib.import_module("tensorflow")
 

@@ -307,6 +307,7 @@ def write(  # noqa: PLR0913 - what the page shows
 
 def _view(runs: Sequence[Trained]) -> dict[str, Any]:
     """All of the page that the runs say, as text."""
+    checks = same_work(runs) if len(runs) > 1 else []
     return {
         "answer": _answer(runs),
         "speed": speed_in_words(runs),
@@ -318,9 +319,8 @@ def _view(runs: Sequence[Trained]) -> dict[str, Any]:
         "epochs": [[run.arm, _epochs(run)] for run in runs],
         "tasks": TASKS,
         "placement": [_placement(run) for run in runs],
-        "checks": [[name, "yes" if same else "no", words] for name, same, words in same_work(runs)]
-        if len(runs) > 1
-        else [],
+        "checks": [[name, "yes" if same else "no", words] for name, same, words in checks],
+        "same": all(same for _, same, _ in checks),
         "evaluations": [_evaluation(run) for run in runs],
         "pairs": [[one.arm, other.arm, *_apart(one, other)] for one, other in combinations(runs, 2)],
         "runs": [[run.arm, run.folder.name, Path(run.facts["weights"]["file"]).name] for run in runs],

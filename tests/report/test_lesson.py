@@ -87,6 +87,7 @@ def test_page_of_two_devices(two, tmp_path):
     assert "gpu was 5.00 times as fast as cpu" in text
     assert "cpu and gpu name 3 of 30 images differently; no probability differs by more than 0.889" in text
     assert "487 on CPU:0" in text
+    assert "of the same quality" in text
     files = {path.name for path in (tmp_path / "figures").iterdir()}
     names = ("samples", "history-cpu", "history-gpu", "history", "predictions")
     assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
@@ -144,6 +145,9 @@ def test_unequal_work_is_not_compared(two, tmp_path, facts, words):
     said = lesson.speed_in_words([two[0], other])
     assert words in said
     assert "times as fast" not in said
+    text = page(tmp_path, [two[0], other])
+    assert "this says nothing about the devices" in text
+    assert "of the same quality" not in text
 
 
 def test_other_batches_are_not_compared(two):
