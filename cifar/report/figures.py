@@ -49,6 +49,8 @@ MOST_RUNS = 40
 """Runs of an arm whose rounds are drawn: more are evenly chosen in their order, the first and the last included."""
 MOST_JOINED = 4
 """Rounds of more arms than these are not joined by lines, which would hide them."""
+MOST_WIDE = 4
+"""Names beside each other below a panel that are set in the usual size."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 VERDICT_COLOURS = {
     Verdict.FASTER: "#009E73",
@@ -90,7 +92,7 @@ def throughput(arms: Arms) -> Figure:
         figure, axes = _figure(columns, lines, width=10 if columns > 1 else 6.5, height=3.5 * lines)
         for panel, (title, workloads) in zip(axes, groups.items(), strict=False):
             panel.set_title(title)
-            if any(len(parameters(workload).get("batch", "")) for workload in workloads):
+            if any("batch" in parameters(workload) for workload in workloads) and not workloads[0].startswith("peer_"):
                 _by_batch(panel, speeds, workloads)
             else:
                 _by_name(panel, speeds, workloads)
@@ -326,7 +328,7 @@ def _some(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
-    """The workloads of each panel of `throughput`: a family, and forward by where its input lies."""
+    """The workloads of each panel of `throughput`: a family, forward by where its input lies, peers of one work."""
     panels: dict[str, list[str]] = {}
     for workload in workloads:
         family, place = workload.partition("[")[0], parameters(workload).get("input")
@@ -334,6 +336,8 @@ def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
             title = f"Forward, input on the {place or 'host'}"
         elif family in FAMILIES:
             title = family.capitalize()
+        elif family.startswith("peer_"):
+            title = words(workload).partition(": ")[0]
         else:
             title = workload
         panels.setdefault(title, []).append(workload)
@@ -375,25 +379,28 @@ def _legend(figure: Figure, arms: Sequence[str], place: str = "outside upper lef
 
 
 def _by_batch(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads: Sequence[str]) -> None:
-    """Images/s against batch size, a line a series and an arm; a second series is hollow and named."""
+    """Images/s against batch size, a line a series and an arm; of several the first is filled, and all are named."""
     lines = list(dict.fromkeys(map(series, workloads)))
     arms = list(dict.fromkeys(arm for sides in speeds.values() for arm in sides))
     batches = sorted({int(parameters(workload)["batch"]) for workload in workloads})
     unit = 0.09 * (math.log2(batches[-1] / batches[0]) + 1.8)
     for order, line in enumerate(lines):
+        ends: list[tuple[float, float]] = []
         for index, arm in enumerate(arms):
             here = [workload for workload in workloads if series(workload) == line and arm in speeds[workload]]
             at = [math.log2(int(parameters(workload)["batch"])) + 0.6 * unit * order for workload in here]
             estimates = [speeds[workload][arm] for workload in here]
             _points(axes, at, estimates, index, slot=unit / max(2, len(arms)), arms=len(arms), hollow=order > 0)
+            if here:
+                ends.append((at[-1], min((*estimates[-1].values, *(estimates[-1].interval or ())))))
+        if len(lines) > 1:
+            below = max(ends)[0], min(lowest for _, lowest in ends)
+            name = ", ".join(parameters(line).values())
+            axes.annotate(name, below, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=8)
     axes.set_xticks([math.log2(batch) for batch in batches], [f"{batch:,}" for batch in batches])
     axes.set_xlim(math.log2(batches[0]) - 0.9, math.log2(batches[-1]) + 0.9)
     axes.set_xlabel("batch size (images), logarithmic")
     _log_speeds(axes, "y")
-    if len(lines) > 1:
-        filled, *hollow = [dict.fromkeys(parameters(line).values()) for line in lines]
-        note = f"filled: {', '.join(filled)};  hollow: {', '.join(name for names in hollow for name in names)}"
-        axes.set_title(note, loc="right", fontsize=8, fontweight="normal")
 
 
 def _by_name(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads: Sequence[str]) -> None:
@@ -403,8 +410,10 @@ def _by_name(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads
         here = [(place, speeds[workload][arm]) for place, workload in enumerate(workloads) if arm in speeds[workload]]
         at, estimates = [place for place, _ in here], [estimate for _, estimate in here]
         _points(axes, at, estimates, index, slot=0.7 / max(2, len(arms)), arms=len(arms), joined=False)
-    names = [textwrap.fill(words(workload).partition(", ")[2] or words(workload), 14) for workload in workloads]
-    axes.set_xticks(range(len(workloads)), names)
+    names = [words(workload) for workload in workloads]
+    names = [name.partition(": ")[2] or name.partition(", ")[2] or name for name in names]
+    width, size = (14, 9.5) if len(names) <= MOST_WIDE else (60 // len(names), 8)
+    axes.set_xticks(range(len(names)), [textwrap.fill(name, width) for name in names], fontsize=size)
     axes.set_xlim(-0.6, len(workloads) - 0.4)
     _log_speeds(axes, "y")
 
