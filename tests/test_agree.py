@@ -115,7 +115,7 @@ def test_a_side_that_crashes_is_named(small, capsys, monkeypatch):
     """A process that a signal ends says nothing by itself."""
     monkeypatch.setattr("cifar.cli.agree._computed", lambda *_: -11)
     assert cli.main(["agree", "cpu", "cpu@float64", "--dataset", str(small)]) == 2
-    assert "cpu was ended by signal 11 (SIGSEGV) while it computed" in capsys.readouterr().err
+    assert "cpu was ended by signal 11 (Segmentation fault) while it computed" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def _agree(options: argparse.Namespace) -> int:
             if not Path(side).is_file() and (code := _computed(side, files[-1], data, options.run)):
                 if code > 0:
                     return code  # it has said why
-                message = f"{side} was ended by signal {-code} ({signal.Signals(-code).name}) while it computed"
+                message = f"{side} was ended by signal {-code} ({signal.strsignal(-code)}) while it computed"
                 raise ChildProcessError(message)
         one, other = map(_read, files)
     return _compared(options, data, one, other)

@@ -115,7 +115,12 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
     from cifar.report import compare, page  # noqa: PLC0415
 
     notes = _notes(sources)
-    report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=notes)
+    try:
+        report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=notes)
+    except OSError as error:
+        remedy = "make room, or let `cifar report` write it elsewhere by --out"
+        message = f"the report could not be written into {folder} ({error.strerror or error}): {remedy}"
+        raise OSError(error.errno, message) from error
     for comparison in report.comparisons:
         _print_comparison(comparison)
     for refused in report.refused:

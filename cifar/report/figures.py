@@ -397,6 +397,7 @@ def _by_batch(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workload
             below = max(ends)[0], min(lowest for _, lowest in ends)
             name = ", ".join(parameters(line).values())
             axes.annotate(name, below, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=8)
+            axes.margins(y=0.1)  # room for a name below the lowest
     axes.set_xticks([math.log2(batch) for batch in batches], [f"{batch:,}" for batch in batches])
     axes.set_xlim(math.log2(batches[0]) - 0.9, math.log2(batches[-1]) + 0.9)
     axes.set_xlabel("batch size (images), logarithmic")
@@ -412,7 +413,7 @@ def _by_name(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads
         _points(axes, at, estimates, index, slot=0.7 / max(2, len(arms)), arms=len(arms), joined=False)
     names = [words(workload) for workload in workloads]
     names = [name.partition(": ")[2] or name.partition(", ")[2] or name for name in names]
-    width, size = (14, 9.5) if len(names) <= MOST_WIDE else (60 // len(names), 8)
+    width, size = (14, 9.5) if len(names) <= MOST_WIDE else (max(6, 60 // len(names)), 8)
     axes.set_xticks(range(len(names)), [textwrap.fill(name, width) for name in names], fontsize=size)
     axes.set_xlim(-0.6, len(workloads) - 0.4)
     _log_speeds(axes, "y")

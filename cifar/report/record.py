@@ -263,6 +263,9 @@ def in_order(workloads: Iterable[str]) -> list[str]:
 
 def _files(path: Path) -> list[Path]:
     """The record files that `path`, a file or a folder, stands for."""
+    if not path.exists():
+        message = f"{path}: there is no such file or folder: name a campaign's, or measure one with `cifar bench`"
+        raise FileNotFoundError(message)
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.glob("*.json") if file.name not in NOT_RECORDS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from cifar import cli
 from cifar.report import page
 from cifar.report.record import by_arm, load
 
@@ -358,3 +359,16 @@ def test_cores_are_counted_in_words(report: Any, cpus: object, expected: str) ->
 def test_device_without_a_name_is_called_by_its_arm(report: Any) -> None:
     """An environment without facts leaves the arms' names."""
     assert "gpu is" in report({"cpu": {"environment": {}}, "gpu": {"environment": {}, "faster": 20}}).answer
+
+
+def test_a_report_without_space_names_its_folder_and_the_remedy(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Matplotlib's error for a full disk names no file; /dev/full is one that is full."""
+    write(tmp_path / "campaign", workloads={"training[feed=memory]": (5000, 2.8)})
+    report = tmp_path / "report"
+    (report / "figures").mkdir(parents=True)
+    (report / "figures" / "throughput.svg").symlink_to("/dev/full")
+    assert cli.main(["report", str(tmp_path / "campaign"), "--out", str(report)]) == 2
+    said = capsys.readouterr().err
+    assert f"the report could not be written into {report} (No space left on device): make room" in said

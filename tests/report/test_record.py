@@ -167,7 +167,7 @@ def test_record_of_another_schema_is_refused_first(write: Write, tmp_path: Path)
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     """A path that does not exist is FileNotFoundError, which names it."""
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.json: there is no such file or folder: name a campaign's"):
         record.load(tmp_path / "nowhere.json")
 
 
