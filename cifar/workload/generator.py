@@ -29,7 +29,8 @@ _SPLITS = ("train", "valid")
 _DTYPES = ("float32", "uint8")
 _BLOCK = 256  # images read together from a file larger than memory: 768 KB, a stretch that a disk reads at full speed
 _MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.6 times as many batches as 1, more were not tried
-_PORTION = 250  # images that a thread hands over at once, for a handover costs as much as making 50
+_PORTION = 3_100_000  # bytes of images made together at most: 252 as float32, 1,009 as bytes; more leave the caches
+_ONE_HOT = np.eye(CLASSES, dtype=np.float32)
 _ALIGNMENT = 64  # bytes: TensorFlow's, which copies such arrays 1.6 times as fast
 
 
@@ -87,9 +88,8 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
             # Else each page that is not there yet brings megabytes around it, which drive out what was read ahead.
             self._memory.madvise(mmap.MADV_RANDOM)
         self._begin()
-        shape = (batch_size, *self._images.shape[1:])
-        self._pixels = _Buffers(shape, np.uint8)
-        self._scaled = _Buffers(shape, np.float32) if dtype == "float32" else None
+        self._pixels = _Buffers(self._images.shape[1:], np.uint8)
+        self._scaled = _Buffers(self._images.shape[1:], np.float32) if dtype == "float32" else None
 
     @property
     def images(self) -> int:
@@ -115,17 +115,29 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         if not 0 <= index < len(self):
             message = f"batch {index} of {len(self)}"
             raise IndexError(message)
-        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.together(range(index, index + 1))[0]
+
+    @property
+    def portion(self) -> int:
+        """How many successive batches are best made together, at least 1: 3 MB of images."""
+        made = self._scaled or self._pixels
+        return max(1, _PORTION // (self.batch_size * made.nbytes))
+
+    def together(self, indices: range) -> list[Batch]:
+        """The batches of `indices` (successive ones of this epoch), gathered at once: views of the same memory."""
+        size = self.batch_size
+        chosen = self._order[indices.start * size : indices.stop * size]
         if self.window:
-            self._move_on(index * self.batch_size // self.window)
-        pixels = self._pixels.lend()[: len(chosen)]
+            for number in range(indices.start * size // self.window, (indices.stop * size - 1) // self.window + 1):
+                self._move_on(number)
+        images = pixels = self._pixels.lend(len(indices) * size)[: len(chosen)]
         np.take(self._images, chosen, axis=0, out=pixels, mode="clip")
-        labels = self._labels[chosen]
-        if self._scaled is None:
-            return pixels, labels.astype(np.int32)
-        scaled = self._scaled.lend()[: len(chosen)]
-        np.divide(pixels, np.float32(255), out=scaled)
-        return scaled, _one_hot(labels)
+        classes = self._labels.take(chosen)
+        if self._scaled:
+            images = self._scaled.lend(len(indices) * size)[: len(chosen)]
+            np.divide(pixels, np.float32(255), out=images)
+        labels = _ONE_HOT.take(classes, axis=0) if self._scaled else classes.astype(np.int32)
+        return [(images[start : start + size], labels[start : start + size]) for start in range(0, len(chosen), size)]
 
     def on_epoch_end(self) -> None:
         """Draw the order of the next epoch."""
@@ -170,17 +182,21 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
             self._memory.madvise(advice, page, length)
 
 
-def ahead(batches: keras.utils.PyDataset, count: int | None = None, threads: int = 2) -> Iterator[Batch]:
+def ahead(batches: DataGenerator, count: int | None = None, threads: int = 2) -> Iterator[Batch]:
     """The first `count` batches (all when None) in order, made by up to `threads` threads while the caller uses others.
 
     Each thread makes up to two portions in advance, a portion being a batch, or several small ones.  NumPy's
-    gathering and scaling let other threads run.  What a batch raises is raised at its place; ValueError for no thread.
+    gathering and scaling let other threads run.  What making a portion raises is raised at its place; ValueError
+    for no thread and for more batches than an epoch has.
     """
     if threads < 1:
         message = f"{threads} threads were asked for; give 1 or more"
         raise ValueError(message)
     total = len(batches) if count is None else count
-    together = max(1, _PORTION // batches.batch_size)
+    if total > len(batches):
+        message = f"{total} batches were asked for; an epoch has {len(batches)}"
+        raise ValueError(message)
+    together = batches.portion
     portions = [range(first, min(first + together, total)) for first in range(0, total, together)]
     threads = min(threads, _MOST_THREADS, len(portions))
     makers = [_Maker(batches, portions[first::threads]) for first in range(threads)]
@@ -200,10 +216,10 @@ class _Maker:
 
     _AHEAD = 2
 
-    def __init__(self, batches: keras.utils.PyDataset, portions: list[range]) -> None:
+    def __init__(self, batches: DataGenerator, portions: list[range]) -> None:
         self._batches, self._portions, self._stopped = batches, portions, False
         self._wanted: SimpleQueue[None] = SimpleQueue()
-        self._made: SimpleQueue[list[Batch | Exception]] = SimpleQueue()
+        self._made: SimpleQueue[list[Batch] | Exception] = SimpleQueue()
         for _ in range(self._AHEAD):
             self._wanted.put(None)
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -212,14 +228,12 @@ class _Maker:
     def next(self) -> Iterator[Batch]:
         """The batches of the next portion; raises what making one raised."""
         made = self._made.get()
+        if isinstance(made, Exception):
+            raise made
         self._wanted.put(None)
         made.reverse()
         while made:
-            batch = made.pop()  # nothing here holds it any more, so that its buffers are free when the caller is done
-            if isinstance(batch, Exception):
-                raise batch
-            yield batch
-            del batch
+            yield made.pop()  # nothing here holds it any more, so that its buffers are free when the caller is done
 
     def stop(self) -> None:
         """End the thread, wherever it is in its portions."""
@@ -232,11 +246,11 @@ class _Maker:
             self._wanted.get()
             if self._stopped:
                 return
-            self._made.put([self._make(index) for index in portion])
+            self._made.put(self._make(portion))
 
-    def _make(self, index: int) -> Batch | Exception:
+    def _make(self, portion: range) -> list[Batch] | Exception:
         try:
-            return self._batches[index]  # type: ignore[no-any-return]
+            return self._batches.together(portion)
         except Exception as error:  # noqa: BLE001 none is hidden: `next` raises it in the caller's thread
             return error
 
@@ -287,7 +301,7 @@ class LessonGenerator(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 class _Buffers:
-    """Arrays of one shape, lent out and lent again once nobody holds them any more.
+    """Arrays of images of one shape and type, lent out and lent again once nobody holds them any more.
 
     A fresh array of 3 MB is a fresh mapping: its page faults cost 12 times the work done in it.  An array is
     free when its only references are the pool's own, which Python counts for us; views (also those that
@@ -295,29 +309,31 @@ class _Buffers:
     """
 
     _KEPT = 64
-    # A memory in `self._memories` under the loop variable, counted by a call: three references.
+    # A memory in its list under the loop variable, counted by a call: three references.
     _FREE = 3
 
     def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
         self._shape, self._dtype = shape, np.dtype(dtype)
-        self._memories: list[NDArray[np.uint8]] = []
+        self.nbytes = math.prod(shape) * self._dtype.itemsize
+        self._memories: dict[int, list[NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
 
-    def lend(self) -> NDArray[Any]:
-        """A view of an array that nobody else holds; its content is arbitrary."""
+    def lend(self, count: int) -> NDArray[Any]:
+        """A view of `count` images that nobody else holds; its content is arbitrary."""
         with self._lock:
-            for memory in self._memories:
+            memories = self._memories.setdefault(count, [])
+            for memory in memories:
                 if sys.getrefcount(memory) == self._FREE:
                     return self._view(memory)
-            memory = np.empty(math.prod(self._shape) * self._dtype.itemsize + _ALIGNMENT, np.uint8)
-            if len(self._memories) < self._KEPT:
-                self._memories.append(memory)
+            memory = np.empty(count * self.nbytes + _ALIGNMENT, np.uint8)
+            if len(memories) < self._KEPT:
+                memories.append(memory)
             return self._view(memory)
 
     def _view(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
         """An array of the shape and type, at an aligned address in `memory`, which it keeps alive."""
         start = -memory.ctypes.data % _ALIGNMENT
-        return memory[start : start + memory.size - _ALIGNMENT].view(self._dtype).reshape(self._shape)
+        return memory[start : start + memory.size - _ALIGNMENT].view(self._dtype).reshape(-1, *self._shape)
 
 
 def _mapped(path: Path, split: str) -> tuple[mmap.mmap, int, NDArray[np.uint8], NDArray[np.uint8]]:
@@ -332,8 +348,3 @@ def _mapped(path: Path, split: str) -> tuple[mmap.mmap, int, NDArray[np.uint8], 
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     pixels = np.frombuffer(memory, np.uint8, math.prod(shape), offset)
     return memory, offset, pixels.reshape(shape), labels
-
-
-def _one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Labels (n,) in 0..9 to float32 (n, 10)."""
-    return np.eye(CLASSES, dtype=np.float32)[labels]
