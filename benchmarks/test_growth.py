@@ -1,18 +1,22 @@
 """How time and memory grow with the images in the file, with the batch size, and with the runs in a folder.
 
-Measured only where it is asked for: `cifar bench --only growth`.  The largest file takes 3.1 GB for some minutes, the
+Measured only where it is asked for: `cifar bench --only growth`.  The largest file takes 6.1 GB for some minutes, the
 largest folder 0.6 GB.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 
 from cifar.workload import dataset as datasets
@@ -23,6 +27,10 @@ pytestmark = pytest.mark.growth
 
 BATCH = 250
 WINDOW = 10_240
+BLOCK = 2**22
+"""Bytes that are read at once in sequence."""
+MOST = 2**28
+"""Bytes that a pass through a file of any size may add to the process: three windows are 94 million of them."""
 REPORTING = """
 import pathlib, sys
 from cifar.cli import main
@@ -80,6 +88,87 @@ def test_growth_images(measure, device, made_up, order):
         return ["each image exactly once an epoch", "a batch equals the file's"]
 
     measure(epoch, images=generator.images, check=check)
+
+
+@pytest.fixture(scope="module")
+def never_read(tmp_path_factory):
+    """A function that returns a stand-in of so many training images on a disk, the same for the same number."""
+    made = {}
+
+    def make(images):
+        if images not in made:
+            made[images] = tmp_path_factory.mktemp("cold") / "images.h5"
+            datasets.prepare_synthetic(made[images], train=images, valid=1000)
+            with made[images].open("rb") as file:
+                os.fsync(file.fileno())  # for what is not on the disk yet cannot be forgotten
+        return made[images]
+
+    yield make
+    for path in made.values():
+        path.unlink()
+
+
+def forget(path):
+    """Have the page cache drop the file at `path`; skip where reading it then reads no disk."""
+    with path.open("rb", buffering=0) as file:
+        drop = functools.partial(os.posix_fadvise, file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        drop()
+        begin = from_disk()
+        file.read(BLOCK)
+        if from_disk() == begin:
+            pytest.skip(f"reading from {path.parent} reads no disk: name a folder on one by TMPDIR")
+        drop()
+
+
+def from_disk():
+    """Bytes that this process had read from a disk so far, read-ahead included."""
+    try:
+        counters = Path("/proc/self/io").read_text(encoding="ascii")
+    except OSError as error:
+        pytest.skip(f"the kernel does not say how much came from a disk ({error})")
+    return int(counters.partition("\nread_bytes:")[2].split()[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "order"),
+    [
+        case
+        for order in ("sequence", "window-float32", "window-uint8")
+        for case in sizes("images", (100_000,), (2_000_000,), order=order)
+    ],
+)
+def test_growth_cold(measure, device, never_read, images, order):
+    """A pass through a file that is not in the page cache: in sequence, or shuffled by our generator's windows."""
+    path = never_read(images)
+    nbytes, before = path.stat().st_size, psutil.Process().memory_info().rss
+
+    def in_sequence():
+        begin = from_disk()
+        with path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            block = bytearray(BLOCK)
+            while file.readinto(block):
+                pass
+        return from_disk() - begin
+
+    def shuffled():
+        begin = from_disk()
+        generator = DataGenerator(path, batch_size=BATCH, dtype=order.removeprefix("window-"), window=WINDOW)
+        for _batch in ahead(generator, threads=device.threads):
+            pass
+        return from_disk() - begin
+
+    def check(came):
+        assert nbytes - came <= 8 * BLOCK, f"of {nbytes} bytes only {came} came from the disk, the rest from memory"
+        peaks = device.peak_memory()
+        added = peaks["host_peak_bytes"] - before
+        assert added <= MOST or not device.resets_host_peak, f"a pass took {added} bytes of memory"
+        return [f"{came} bytes came from the disk for {nbytes}", f"the pass added {added} bytes to the process"]
+
+    call, needs = shuffled, {f"growth_cold[images={images},order=sequence]": images}
+    if order == "sequence":
+        call, needs = in_sequence, {}
+    measure(call, images=images, needs=needs, check=check, repeat=False, before=functools.partial(forget, path))
 
 
 @pytest.mark.parametrize("batch", sizes("batch", (25, 250), (1000, 2500, 10_000)))

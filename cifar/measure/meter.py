@@ -56,16 +56,20 @@ class Meter:
         needs: dict[str, int] | None = None,
         work: dict[str, str] | None = None,
         repeat: bool = True,
+        before: Callable[[], None] | None = None,
     ) -> None:
         """Time rounds of `call`, each with a barrier at its end, then check the last call's result.
 
         `call()` processes `images` images by `flop` floating-point operations, or moves `nbytes` bytes: the
         first of these that is named is the result.  `needs` says how much of what a workload of `test_peak.py`
         measures, named as in `peak[what=copy]`, the call uses up at least.  `repeat=False` says that one call
-        is long enough to be a round.  `check(result)` says in words what it checked and raises
-        AssertionError, which leaves no number behind.  `work` names by digest what must be equal between arms.
+        is long enough to be a round; `before()` precedes each such round and is not timed.  `check(result)`
+        says in words what it checked and raises AssertionError, which leaves no number behind.  `work` names
+        by digest what must be equal between arms.
         """
         with self.device.scope():
+            prepare = before or (lambda: None)
+            prepare()
             if self._benchmark.disabled:
                 check(_round(self.device, call, 1))
                 return
@@ -73,7 +77,7 @@ class Meter:
             calls, rounds = self._plan(call) if repeat else (1, self.effort.fewest)
             self.device.reset_peak_memory()
             result = self._benchmark.pedantic(  # type: ignore[no-untyped-call]
-                _round, (self.device, call, calls), rounds=rounds
+                _round, (self.device, call, calls), setup=prepare, rounds=rounds
             )
             checks = check(result)
         amounts = {"images": images, "flop": flop, "bytes": nbytes}

@@ -20,6 +20,7 @@ LINEAR = 1.1
 
 TITLES = {
     "growth_images": ("images", "An epoch of our generator against the images in the file"),
+    "growth_cold": ("images", "A pass through a file that is not in the page cache"),
     "growth_batch": ("batch", "A training step against the batch size"),
     "growth_runs": ("runs", "The report against the runs in the folder"),
 }

@@ -28,6 +28,7 @@ Batch = tuple["NDArray[Any]", "NDArray[Any]"]
 _SPLITS = ("train", "valid")
 _DTYPES = ("float32", "uint8")
 _BLOCK = 256  # images read together from a file larger than memory: 768 KB, a stretch that a disk reads at full speed
+_AROUND = 2**16  # bytes: what Linux maps with a page that was missing, and so also of a neighbour long forgotten
 _MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.6 times as many batches as 1, more were not tried
 _PORTION = 3_100_000  # bytes of images made together at most: 252 as float32, 1,009 as bytes; more leave the caches
 _ONE_HOT = np.eye(CLASSES, dtype=np.float32)
@@ -175,11 +176,11 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
     def _advise(self, number: int, advice: int) -> None:
         """Tell the kernel what will happen to the blocks of a window."""
         window = self.window or self.images
+        size, unit = _BLOCK * self._images[0].nbytes, _AROUND if advice == mmap.MADV_DONTNEED else mmap.PAGESIZE
         for block in np.unique(self._order[number * window : (number + 1) * window] // _BLOCK):
-            start = self._offset + int(block) * _BLOCK * self._images[0].nbytes
-            page = start // mmap.PAGESIZE * mmap.PAGESIZE
-            length = min(start + _BLOCK * self._images[0].nbytes, len(self._memory)) - page
-            self._memory.madvise(advice, page, length)
+            start = self._offset + int(block) * size
+            first, end = start // unit * unit, math.ceil((start + size) / unit) * unit
+            self._memory.madvise(advice, first, min(end, len(self._memory)) - first)
 
 
 def ahead(batches: DataGenerator, count: int | None = None, threads: int = 2) -> Iterator[Batch]:
