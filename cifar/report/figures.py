@@ -49,6 +49,8 @@ MOST_RUNS = 40
 """Runs of an arm whose rounds are drawn: more are evenly chosen in their order, the first and the last included."""
 MOST_JOINED = 4
 """Rounds of more arms than these are not joined by lines, which would hide them."""
+MOST_BESIDE = 4
+"""Things that grow beside each other; the others are below."""
 MOST_WIDE = 4
 """Names beside each other below a panel that are set in the usual size."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
@@ -200,26 +202,35 @@ def roofline(arms: Arms) -> Figure | None:
 
 
 def growths(arms: Arms) -> Figure | None:
-    """Return seconds and the host's memory against size, a column for each thing that grows; None without any.
+    """Return seconds and, below, the host's memory against size, for each thing that grows; None without any.
 
-    Grey lines are linear: a steeper end grows faster.
+    Grey lines are linear: a steeper end grows faster.  Memory begins at zero, so that what is constant looks so.
     """
     found = {arm: growth.curves(records) for arm, records in arms.items()}
     titles = list(dict.fromkeys(title for curves in found.values() for title in curves))
     if not titles:
         return None
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(len(titles), 2, width=3.6 * len(titles) + 1, height=6.4)
-        for column, title in enumerate(titles):
-            above, below = axes[column], axes[len(titles) + column]
+        columns = min(MOST_BESIDE, len(titles))
+        bands = math.ceil(len(titles) / columns)
+        figure, axes = _figure(columns, 2 * bands, width=3.6 * columns + 1, height=6.4 * bands)
+        for place, title in enumerate(titles):
+            band, column = divmod(place, columns)
+            above, below = axes[2 * band * columns + column], axes[(2 * band + 1) * columns + column]
             above.set_title(textwrap.fill(title, 34), fontsize=9)
             for index, curves in enumerate(found.values()):
                 if title in curves:
                     _grown(above, below, curves[title], index)
+            sizes = sorted({size for curves in found.values() if title in curves for size in curves[title].sizes})
             for panel, label in ((above, "seconds"), (below, "memory of the host (MiB)")):
-                panel.set(xscale="log", yscale="log", ylabel=label if column == 0 else "")
-                _plain_log(panel, "x")
-                _plain_log(panel, "y")
+                panel.set(xscale="log", ylabel=label if column == 0 else "")
+                panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+                panel.xaxis.set_minor_locator(NullLocator())
+            above.set_yscale("log")
+            _plain_log(above, "y")
+            if below.has_data():
+                below.set_ylim(0, 1.1 * below.dataLim.y1)
+            below.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
         _legend(figure, list(arms))
     return figure
 

@@ -55,7 +55,7 @@ PICTURES = {
     "growths": (
         "growths",
         "How the cost grows",
-        "Seconds and memory against size, on logarithmic axes; the grey line is linear through the largest size.",
+        "Seconds and memory against size; the grey line is linear through the largest size, memory begins at zero.",
     ),
     "warmup": (
         "warmup",

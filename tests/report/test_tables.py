@@ -119,6 +119,7 @@ def test_growth_is_told():
     drawn = figures.growths(arms)
     assert drawn is not None
     assert [line.get_ydata().tolist() for line in drawn.axes[0].lines[1:]] == [[2.0, 4.0]]
+    assert drawn.axes[-1].get_ylim()[0] == 0, "memory begins at zero"
     assert figures.growths({"cpu": [run({"new": 1.0})]}) is None
 
 
