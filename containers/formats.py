@@ -105,8 +105,12 @@ class Oci(Format):
             index = json.load(archive.extractfile("index.json") or io.BytesIO())
         return str(index["manifests"][0]["digest"])
 
-    def scanned(self, target: Path, work: Path) -> list[str]:  # noqa: ARG002, D102
-        return [f"oci-archive:{target}"]
+    def scanned(self, target: Path, work: Path) -> list[str]:  # noqa: D102
+        # Unpacked, for Syft refuses an archive with a layer of more than 2 GB, as CUDA's is.
+        layout = work / "layout"
+        with tarfile.open(target) as archive:
+            archive.extractall(layout, filter="data")
+        return [f"oci-dir:{layout}", f"--source-name={target.name}"]
 
     @property
     def runner(self) -> str:
