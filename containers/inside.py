@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from formats import Format, Job, Sif, say
 
+from cifar.measure.doctor import LIBRARIES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,6 +38,15 @@ json.dump({"leaked": leaked, "seen": [*seen, "STAGED" in os.environ]}, open("ans
 """
 
 
+CUDA = """
+import json, subprocess
+import tensorflow as tf
+said = subprocess.run(["cifar", "doctor", "--json"], stdout=subprocess.PIPE, check=False).stdout
+statuses = {finding["check"]: finding["status"] for finding in json.loads(said)["findings"]}
+json.dump({"built": tf.test.is_built_with_cuda(), **statuses}, open("answer.json", "w"))
+"""
+
+
 def examine(form: Format, job: Job, target: Path, dataset: Path | None) -> None:
     """Run in the image: what isolates it, the doctor, the tests of the workload, and a campaign; exit where one fails.
 
@@ -49,6 +60,8 @@ def examine(form: Format, job: Job, target: Path, dataset: Path | None) -> None:
             say(f"{target.name}: NOT RUN {what}, for {form.runner} cannot, and neither Podman nor Docker runs here")
         ways = ", ".join(what for what, holds in held.items() if holds)
         form.run(target, home, "cifar", "doctor", "--device=cpu")
+        if job.variant.startswith("cuda"):
+            check_cuda(form, target, home)
         # Alone, Apptainer's /tmp has 64 MiB.
         tests = ("tests/workload", "-m", "not slow", "-p", "no:cacheprovider", "--basetemp=scratch")
         form.run(target, home, "nox", "-s", "tests", "--", *tests)
@@ -112,6 +125,15 @@ def _check_campaign(form: Format, target: Path, folder: Path) -> int:
     if failed or not families >= {"startup", "generator", "forward", "training", "peak"}:
         sys.exit(f"Not all was measured in {target.name}: only {', '.join(sorted(families))}; failed: {failed}")
     return len(record["benchmarks"])
+
+
+def check_cuda(form: Format, target: Path, home: Path) -> None:
+    """Exit unless TensorFlow is built with CUDA and each library that it opens loads, all as locked."""
+    found = _asked(form, target, home, CUDA)
+    wanted = {"packages": "pass", "built": True} | dict.fromkeys(LIBRARIES.values(), "pass")
+    if wrong := {name: found.get(name) for name, status in wanted.items() if found.get(name) != status}:
+        sys.exit(f"CUDA in {target.name} is not as it should be: {wrong}")
+    say(f"{target.name}: TensorFlow is built with CUDA, and its {len(LIBRARIES)} libraries load, as locked")
 
 
 def _check_leaks(form: Sif, target: Path, home: Path) -> None:

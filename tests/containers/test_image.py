@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from cifar.measure.doctor import LIBRARIES
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "containers"
 
@@ -36,6 +40,19 @@ def test_no_lock(image):
 def test_title(image, text):
     """Of a licence that is given by its whole text the first line stands for it."""
     assert image.title(text) == "MIT"
+
+
+@pytest.mark.parametrize("wrong", [{}, {"built": False}, {"libcudnn.so.9": "fail"}, {"packages": "warn"}])
+def test_cuda_is_as_locked(image, tmp_path, capsys, wrong):
+    """An image for GPUs passes only with TensorFlow's CUDA build, every library loading, and all packages as locked."""
+    found = {"built": True, "packages": "pass", "gpu": "fail"} | dict.fromkeys(LIBRARIES.values(), "pass") | wrong
+    form = SimpleNamespace(run=lambda _target, home, *_words: (home / "answer.json").write_text(json.dumps(found)))
+    if wrong:
+        with pytest.raises(SystemExit, match=next(iter(wrong))):
+            image.inside.check_cuda(form, Path("x.sif"), tmp_path)
+    else:
+        image.inside.check_cuda(form, Path("x.sif"), tmp_path)
+        assert "its 10 libraries load, as locked" in capsys.readouterr().out
 
 
 SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
