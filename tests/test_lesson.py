@@ -52,13 +52,7 @@ def cifar(*arguments):
 def started(*arguments):
     """Start the command as a shell's foreground does: in a process group of its own, which Ctrl-C interrupts."""
     command = [sys.executable, "-m", "cifar", *map(str, arguments)]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
-    try:
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def epochs(folder):
