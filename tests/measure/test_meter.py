@@ -49,6 +49,22 @@ def test_round_ends_with_the_device(benchmark):
     assert benchmark.stats.stats.min >= 0.005 * calls
 
 
+def test_before_precedes_each_round_and_is_not_timed(benchmark):
+    """What must be so before each call, warm-up included, costs the result nothing."""
+    events = []
+
+    def before():
+        events.append("before")
+        time.sleep(0.05)
+
+    meter.Meter(benchmark, Clockwork(), EFFORT)(
+        lambda: events.append("call"), repeat=False, before=before, check=lambda _: ["nothing to check"]
+    )
+    assert events == ["before", "call"] * 3
+    assert benchmark.stats.stats.max < 0.05
+    assert benchmark.extra_info["warmup_seconds"] < 0.05
+
+
 def test_short_calls_are_repeated_and_counted(benchmark):
     """A round lasts long enough for the clock, and its images, FLOP and needs are those of all its calls."""
     meter.Meter(benchmark, Clockwork(), EFFORT)(
