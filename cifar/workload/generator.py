@@ -125,7 +125,10 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         return max(1, _PORTION // (self.batch_size * made.nbytes))
 
     def together(self, indices: range) -> list[Batch]:
-        """The batches of `indices` (successive ones of this epoch), gathered at once: views of the same memory."""
+        """The batches of `indices` (successive ones of this epoch), each as `[]` gives it, gathered at once.
+
+        They are views of the same memory, which is the callers' until nobody holds any of them.
+        """
         size = self.batch_size
         chosen = self._order[indices.start * size : indices.stop * size]
         if self.window:
