@@ -5,6 +5,7 @@ Measured only where it is asked for: `cifar bench --only ladder`.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 from cifar.workload import dataset as datasets
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
+from cifar.workload.model import CLASSES
 
 pytestmark = pytest.mark.ladder
 
@@ -255,49 +257,57 @@ def test_ladder_forward(measure, device, dataset, call, precision, xla):
 # --- training: a rung returns the call that trains for a number of batches
 
 
-def fit(generator, network):
-    """Keras's loop on a generator."""
+def fit(make):
+    """Keras's loop on a generator; what it does once an epoch is told from its steps, see `by_lesson`."""
 
-    def train(count):
-        with tf.device(None):
-            return network.fit(generator, steps_per_epoch=count, verbose=0).history["loss"]
+    def train_on(_device, dataset, network, clock):
+        generator = make(dataset)
 
-    return train
+        def train(count):
+            with tf.device(None):
+                return network.fit(generator, steps_per_epoch=count, callbacks=[clock], verbose=0).history["loss"]
+
+        return train
+
+    return train_on
 
 
-def fit_lesson(_device, dataset, network):
+@fit
+def fit_lesson(dataset):
     """As taught."""
-    return fit(LessonGenerator(datasets.lesson_layout(dataset), BATCH), network)
+    return LessonGenerator(datasets.lesson_layout(dataset), BATCH)
 
 
-def fit_aligned(_device, dataset, network):
+@fit
+def fit_aligned(dataset):
     """The lesson's generator and loop, on a file whose chunks are batches."""
-    return fit(LessonGenerator(datasets.aligned_layout(dataset, gzip=True), BATCH), network)
+    return LessonGenerator(datasets.aligned_layout(dataset, gzip=True), BATCH)
 
 
-def fit_ours(_device, dataset, network):
+@fit
+def fit_ours(dataset):
     """Our generator in the lesson's loop."""
-    return fit(DataGenerator(dataset, batch_size=BATCH), network)
+    return DataGenerator(dataset, batch_size=BATCH)
 
 
 def own_steps(dtype, *, apart=True):
     """A compiled step without what Keras does around each batch; `apart`: gradients of biases by themselves."""
 
-    def train_on(device, dataset, network):
+    def train_on(device, dataset, network, _clock):
         step, generator = training.step(network, apart=apart), DataGenerator(dataset, batch_size=BATCH, dtype=dtype)
         return lambda count: training.epoch(step, ahead(generator, count, device.threads))
 
     return train_on
 
 
-def several_steps(device, dataset, network):
-    """Several batches a call; the generator makes them as one large batch."""
-    steps, together = training.steps(network), TOGETHER[device.kind]
-    generator = DataGenerator(dataset, batch_size=BATCH * together, dtype="uint8")
+def several_steps(device, dataset, network, _clock):
+    """Several batches a call; the generator makes them as one large batch, no larger than what is asked for."""
+    steps = training.steps(network)
+    of_size = functools.cache(lambda size: DataGenerator(dataset, batch_size=size, dtype="uint8"))
 
     def train(count):
-        losses = []
-        for images, labels in ahead(generator, math.ceil(count / together), device.threads):
+        losses, together = [], min(TOGETHER[device.kind], count)
+        for images, labels in ahead(of_size(BATCH * together), math.ceil(count / together), device.threads):
             parts = images.reshape(-1, BATCH, *model.IMAGE_SHAPE), labels.reshape(-1, BATCH)
             losses.append(steps(*(part[: count - together * len(losses)] for part in parts)))
         return tf.concat(losses, 0)
@@ -305,7 +315,7 @@ def several_steps(device, dataset, network):
     return train
 
 
-def resident_steps(device, dataset, network):
+def resident_steps(device, dataset, network, _clock):
     """The whole set on the device; the host sends positions only."""
     generator = DataGenerator(dataset, batch_size=BATCH, dtype="uint8")
     with h5py.File(dataset, "r") as file:
@@ -320,28 +330,25 @@ def resident_steps(device, dataset, network):
 
 
 @pytest.mark.parametrize(
-    ("way", "precision", "xla"),
+    ("way", "precision", "xla", "repeat"),
     [
-        rung("lesson", fit_lesson, "float32", False),
-        rung("aligned", fit_aligned, "float32", False),
-        rung("fit", fit_ours, "float32", False),
-        rung("compiled", own_steps("float32", apart=False), "float32", False),
-        rung("biases", own_steps("float32"), "float32", False),
-        rung("bytes", own_steps("uint8"), "float32", False),
-        rung("several", several_steps, "float32", False),
-        *(rung(name, resident_steps, precision, xla) for name, precision, xla in PRECISIONS),
+        rung("lesson", fit_lesson, "float32", False, False),
+        rung("aligned", fit_aligned, "float32", False, False),
+        rung("fit", fit_ours, "float32", False, False),
+        rung("compiled", own_steps("float32", apart=False), "float32", False, True),
+        rung("biases", own_steps("float32"), "float32", False, True),
+        rung("bytes", own_steps("uint8"), "float32", False, True),
+        rung("several", several_steps, "float32", False, True),
+        *(rung(name, resident_steps, precision, xla, True) for name, precision, xla in PRECISIONS),
     ],
 )
-def test_ladder_training(measure, device, dataset, pytestconfig, way, precision, xla):
+def test_ladder_training(measure, device, dataset, pytestconfig, way, precision, xla, repeat):
     """A short epoch; the first run also trains a whole one, and says how long it took and what accuracy it gave."""
-    count = measure.effort.steps
-
-    def trainer():
-        network = training.prepare(model.build(precision=precision), xla=xla)
-        return network, way(device, dataset, network)
-
+    count, clock = measure.effort.steps, training.StepClock()
     with device.scope():
-        network, train = trainer()
+        network = training.prepare(model.build(precision=precision), xla=xla)
+        state = [(variable, variable.numpy()) for variable in (*network.variables, *network.optimizer.variables)]
+        train = way(device, dataset, network, clock)
 
     def check(losses):
         assert np.isfinite(np.mean(losses)), "the loss is not finite"
@@ -349,15 +356,20 @@ def test_ladder_training(measure, device, dataset, pytestconfig, way, precision,
         assert place.endswith(device.tensorflow_name), f"the weights are on {place}, not on {device.name}"
         if pytestconfig.getoption("--run-number") > 1 or pytestconfig.getoption("--effort") == "quick":
             return ["the loss is finite"]
-        fresh, train_fresh = trainer()
+        train(TOGETHER[device.kind])  # so that all is compiled
+        for variable, value in state:
+            variable.assign(value)
+        device.wait()
         start = time.perf_counter()
-        train_fresh(EPOCH)
+        train(EPOCH)
         device.wait()
         measure.note(epoch_seconds=time.perf_counter() - start)
         valid = DataGenerator(dataset, "valid", shuffle=False)
-        loss, accuracy = training.evaluate(training.forward(fresh), ahead(valid))
+        loss, accuracy = training.evaluate(training.forward(network), ahead(valid))
+        assert accuracy > 2 / CLASSES, f"an accuracy of {accuracy:.3f} after a whole epoch: nothing is learned"
         measure.note(accuracy=accuracy)
         return ["the loss is finite", f"after a whole epoch: validation loss {loss:.3f}, accuracy {accuracy:.3f}"]
 
     flop = model.training_flop(network) * BATCH * count
-    measure(lambda: train(count), images=BATCH * count, flop=flop, check=check)
+    measure(lambda: train(count), images=BATCH * count, flop=flop, check=check, repeat=repeat)
+    measure.note(step_seconds=clock.seconds, epoch_images=BATCH * EPOCH)

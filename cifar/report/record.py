@@ -36,7 +36,11 @@ class Result:
     calls: int | None = None
     """Calls of the workload in one round, where the record says so; the warm-up is one call."""
     step_seconds: tuple[float, ...] = ()
-    """Of each round, the seconds inside its training steps, where the record says so."""
+    """Of each round, the seconds inside its training steps, where the record says so.
+
+    What a round spends outside them comes once an epoch, and `seconds` holds as much of it as the round is a part of
+    an epoch: a few steps are not charged with all of it.
+    """
     accuracy: float | None = None
     """On the validation set after an epoch, where the workload trained one."""
     epoch_seconds: float | None = None
@@ -64,7 +68,7 @@ class Result:
 
     @property
     def outside_steps(self) -> float | None:
-        """Part of a median round's seconds that is no training step; None where the record does not say."""
+        """Part of an epoch's seconds that is no training step; None where the record does not say."""
         return 1 - median(self.step_seconds) / self.median if self.step_seconds else None
 
     @property
@@ -191,6 +195,7 @@ WORDS = {
     "prediction[feed=lesson]": "Prediction, fed by the lesson's generator",
     "startup[stage=interpreter]": "Start-up: interpreter",
     "startup[stage=import]": "Start-up: interpreter and imports",
+    "startup[stage=device]": "Start-up: interpreter, imports and device",
     "startup[stage=first-batch]": "Start-up: first batch",
     "startup[stage=build]": "Start-up: network built",
     "startup[stage=first-step]": "Start-up: first training step",
@@ -323,7 +328,10 @@ def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:
     workload = share(entry["name"].removeprefix("test_"))
     seconds = tuple(map(float, entry["stats"]["data"]))
     checks, calls = share(tuple(extra["checks"])), extra.get("calls")
-    steps = tuple(map(float, extra.get("step_seconds", ())))[1 : len(seconds) + 1]
+    steps = tuple(map(float, extra.get("step_seconds", ())))[1 : len(seconds) + 1]  # without the warm-up's
+    if whole := extra.get("epoch_images"):
+        part = extra["images"] / whole
+        seconds = tuple(step + part * (total - step) for step, total in zip(steps, seconds, strict=True))
     return Result(workload=workload, seconds=seconds, checks=checks, calls=calls, step_seconds=steps, **same)
 
 

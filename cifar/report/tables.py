@@ -31,7 +31,7 @@ COSTS = (
 )
 """The lesson's way, the way without its cost, and both in words."""
 
-OUTSIDE = "part of the lesson's short epoch outside its steps: the file read for its length, the dataset torn down"
+OUTSIDE = "part of the lesson's epoch outside its steps: the file read for its length, the dataset torn down"
 """What `fit` costs besides training."""
 
 BARELY = 0.05

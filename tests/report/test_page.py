@@ -309,12 +309,17 @@ def test_cost_of_the_lessons_way_is_shown(report: Any) -> None:
 
 
 def test_epoch_is_taken_apart(report: Any) -> None:
-    """Where a record says how long an epoch's steps took, the page says what part of the epoch was none."""
-    extra = {"step_seconds": [9.0, *[1.0] * 10]}
+    """Where a record says how long a short epoch's steps took, the page says what part of a whole one is none.
+
+    Of 4 seconds for 5,000 images 1 is the steps', and the other 3 come once in 15,000 images: 1 is charged.
+    """
+    extra = {"step_seconds": [9.0, *[1.0] * 10], "epoch_images": 15_000}
     fixed = {"workloads": {"training[by=lesson]": (5_000, 4.0)}, "noise": 0.0, "shift": 0.0, "extra": extra}
     said = report({"cpu": fixed, "gpu": {}}).markdown.read_text(encoding="utf-8")
     row = next(line for line in said.splitlines() if "outside its steps" in line)
-    assert re.fullmatch(r"\| .* \| 75\s% \| . \|", row)
+    assert re.fullmatch(r"\| .* \| 50\s% \| . \|", row)
+    speed = next(line for line in said.splitlines() if line.startswith("| Training, the lesson's way |"))
+    assert "2,500\N{NO-BREAK SPACE}images/s" in speed
 
 
 def test_cost_of_single_runs_has_no_interval(report: Any) -> None:
