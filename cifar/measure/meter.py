@@ -79,21 +79,25 @@ class Meter:
             result = self._benchmark.pedantic(  # type: ignore[no-untyped-call]
                 _round, (self.device, call, calls), setup=prepare, rounds=rounds
             )
+            memory = self.device.peak_memory()  # before the check, which needs memory of its own
             checks = check(result)
         amounts = {"images": images, "flop": flop, "bytes": nbytes}
-        self._keep(calls, warmup_seconds, checks, work or {}, needs or {}, **amounts)
+        self._keep(calls, warmup_seconds, memory, checks, work or {}, needs or {}, **amounts)
 
     def once(self, call: Callable[[], Any], *, check: Check) -> None:
         """Time `call` a single time, for what a process does only once; the result is seconds, not images/s."""
         with self.device.scope():
+            self.device.reset_peak_memory()
             result = self._benchmark.pedantic(_round, (self.device, call, 1))  # type: ignore[no-untyped-call]
+            memory = self.device.peak_memory()
             checks = check(result)
-        self._keep(1, None, checks, {}, {}, images=None, flop=None, bytes=None)
+        self._keep(1, None, memory, checks, {}, {}, images=None, flop=None, bytes=None)
 
-    def _keep(
+    def _keep(  # noqa: PLR0913, PLR0917 each is a fact about the workload
         self,
         calls: int,
         warmup_seconds: float | None,
+        memory: dict[str, int | str | None],
         checks: list[str],
         work: dict[str, str],
         needs: dict[str, int],
@@ -107,7 +111,7 @@ class Meter:
             warmup_seconds=warmup_seconds,
             checks=checks,
             work=work,
-            memory=self.device.peak_memory(),
+            memory=memory,
         )
 
     def note(self, **facts: Any) -> None:  # noqa: ANN401 whatever JSON holds

@@ -15,7 +15,7 @@ class Clockwork:
 
     def __init__(self, seconds=0.0):
         """Idle."""
-        self.seconds, self.busy_until = seconds, 0.0
+        self.seconds, self.busy_until, self.pieces = seconds, 0.0, 0
 
     def scope(self):
         """No scope is needed."""
@@ -23,6 +23,7 @@ class Clockwork:
 
     def dispatch(self):
         """Queue a piece of work."""
+        self.pieces += 1
         self.busy_until = max(self.busy_until, time.perf_counter()) + self.seconds
 
     def wait(self):
@@ -30,11 +31,12 @@ class Clockwork:
         time.sleep(max(0.0, self.busy_until - time.perf_counter()))
 
     def reset_peak_memory(self):
-        """Nothing to forget."""
+        """Begin to count anew."""
+        self.pieces = 0
 
     def peak_memory(self):
-        """Some memory."""
-        return {"host_peak_bytes": 1, "device_peak_bytes": None, "meaning": "made up"}
+        """As many bytes as pieces of work were queued."""
+        return {"host_peak_bytes": self.pieces, "device_peak_bytes": None, "meaning": "made up"}
 
 
 EFFORT = meter.Effort(rounds=4, fewest=2, round_seconds=0.02, workload_seconds=1.0, steps=1)
@@ -47,6 +49,18 @@ def test_round_ends_with_the_device(benchmark):
     calls = benchmark.extra_info["images"]
     assert calls >= 4
     assert benchmark.stats.stats.min >= 0.005 * calls
+
+
+def test_memory_is_that_of_the_rounds(benchmark):
+    """Neither the warm-up's memory counts nor what a check needs after the clock has stopped."""
+    device = Clockwork()
+
+    def check(_):
+        device.dispatch()
+        return ["nothing to check"]
+
+    meter.Meter(benchmark, device, EFFORT)(device.dispatch, repeat=False, check=check)
+    assert benchmark.extra_info["memory"]["host_peak_bytes"] == EFFORT.fewest
 
 
 def test_before_precedes_each_round_and_is_not_timed(benchmark):
