@@ -19,6 +19,8 @@ COPIED = {"cpu": 2**26, "gpu": 2**28}
 """Numbers (float32) in an array that no cache holds: 256 MiB and 1 GiB."""
 SENT = 2**24
 """Numbers (float32) sent to the device at once, 64 MiB: some twenty batches of 250 images."""
+ALIGNMENT = 64
+"""Bytes: what TensorFlow wants of the address of an array."""
 BATCH = 250
 """Images that are copied at once on the host."""
 BLOCK = 2**22
@@ -103,11 +105,15 @@ def to_device(device, _dataset):
     """From the host's ordinary (pageable) memory to the device's."""
     if device.kind == "cpu":
         pytest.skip("the CPU computes in the host's memory, so nothing is sent")
-    values = np.random.Generator(np.random.PCG64(0)).random(SENT, np.float32)
+    # At an address that TensorFlow takes as it is, like the generator's batches: others it copies on the host first.
+    memory = np.empty(4 * SENT + ALIGNMENT, np.uint8)
+    values = memory[-memory.ctypes.data % ALIGNMENT :][: 4 * SENT].view(np.float32)
+    np.random.Generator(np.random.PCG64(0)).random(out=values, dtype=np.float32)
 
     def check(found):
         assert found.device.endswith(device.tensorflow_name), f"it was sent to {found.device}"
         assert np.array_equal(found, values), "what arrived differs"
+        assert values.ctypes.data % ALIGNMENT == 0, "the numbers are not aligned"
         return ["what arrived is equal"]
 
     return {"call": lambda: tf.identity(values), "nbytes": values.nbytes, "check": check}

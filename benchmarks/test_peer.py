@@ -63,7 +63,7 @@ def by_ours(device, path):
     return epoch
 
 
-def by_tf_data(_device, path):
+def by_tf_data(device, path):
     """tf.data over a permutation cut into batches, gathered at once and prefetched; its autotuner off, for speed."""
     images, labels = (tf.constant(part) for part in arrays(path))
 
@@ -76,14 +76,20 @@ def by_tf_data(_device, path):
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    batches = tf.data.Dataset.range(1).flat_map(permuted).map(batch, num_parallel_calls=2).prefetch(4)
+    batches = (
+        tf.data.Dataset.range(1)
+        .flat_map(permuted)
+        .map(batch, num_parallel_calls=device.threads)
+        .prefetch(2 * device.threads)
+    )
     return batches.with_options(options).__iter__
 
 
-def by_torch(_device, path):
+def by_torch(device, path):
     """A DataLoader whose sampler gives whole batches of a permutation, which the dataset gathers and scales at once."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = pytest.importorskip("torch.utils.data", reason="PyTorch is not installed")
+    torch.set_num_threads(device.threads)
     images, labels = (torch.from_numpy(part) for part in arrays(path))
 
     class Batches(data.Dataset):

@@ -29,7 +29,7 @@ _SPLITS = ("train", "valid")
 _DTYPES = ("float32", "uint8")
 _BLOCK = 256  # images read together from a file larger than memory: 768 KB, a stretch that a disk reads at full speed
 _AROUND = 2**21  # bytes, a huge page: a missing page is mapped with some around it, so also of blocks long forgotten
-_MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.6 times as many batches as 1, more were not tried
+MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.6 times as many batches as 1, more were not tried
 _PORTION = 3_100_000  # bytes of images made together at most: 252 as float32, 1,009 as bytes; more leave the caches
 _ONE_HOT = np.eye(CLASSES, dtype=np.float32)
 _ALIGNMENT = 64  # bytes: TensorFlow's, which copies such arrays 1.6 times as fast
@@ -187,11 +187,11 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def ahead(batches: DataGenerator, count: int | None = None, threads: int = 2) -> Iterator[Batch]:
-    """The first `count` batches (all when None) in order, made by up to `threads` threads while the caller uses others.
+    """The first `count` batches (all when None) in order, made by `threads` threads while the caller uses others.
 
-    Each thread makes up to two portions in advance, a portion being a batch, or several small ones.  NumPy's
-    gathering and scaling let other threads run.  What making a portion raises is raised at its place; ValueError
-    for no thread and for more batches than an epoch has.
+    They are at most 8, and no more than there is work for.  Each makes up to two portions in advance, a portion being
+    a batch, or several small ones.  NumPy's gathering and scaling let other threads run.  What making a portion raises
+    is raised at its place; ValueError for no thread and for more batches than an epoch has.
     """
     if threads < 1:
         message = f"{threads} threads were asked for; give 1 or more"
@@ -202,7 +202,7 @@ def ahead(batches: DataGenerator, count: int | None = None, threads: int = 2) ->
         raise ValueError(message)
     together = batches.portion
     portions = [range(first, min(first + together, total)) for first in range(0, total, together)]
-    threads = min(threads, _MOST_THREADS, len(portions))
+    threads = min(threads, MOST_THREADS, len(portions))
     makers = [_Maker(batches, portions[first::threads]) for first in range(threads)]
     try:
         for place in range(len(portions)):
