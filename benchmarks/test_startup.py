@@ -22,6 +22,12 @@ def importing(_device, _dataset):
     return in_a_process("import tensorflow, keras; print('ready')", "a fresh interpreter imported TensorFlow and Keras")
 
 
+def claiming(device, _dataset):
+    """The same, and the device found, bound and used for one product: on a GPU its driver and libraries start."""
+    program = f"import keras; from cifar.measure import devices; devices.claim({device.name!r}); print('ready')"
+    return in_a_process(program, f"a fresh interpreter computed a product on {device.name}")
+
+
 def in_a_process(program, what):
     """A call that runs `program` in a process of its own, which says that it came to its end."""
 
@@ -69,6 +75,7 @@ def first_step(device, dataset):
 STAGES = [
     pytest.param(interpreter, id="stage=interpreter"),
     pytest.param(importing, id="stage=import", marks=pytest.mark.long),
+    pytest.param(claiming, id="stage=device", marks=pytest.mark.long),
     pytest.param(first_batch, id="stage=first-batch"),
     pytest.param(building, id="stage=build"),
     pytest.param(first_step, id="stage=first-step"),

@@ -320,6 +320,8 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
         losses.append(loss)
         hits.append(right)
         sizes.append(len(images))
+        if not first:
+            wait()
         seconds = time.perf_counter() - begin
         first = first or seconds
         progress(f"{what}, {sum(sizes) / seconds:,.0f} images/s", index, len(feed))
