@@ -150,7 +150,7 @@ class Device:
 
         if self.kind == "cpu" or not tf.config.experimental.tensor_float_32_execution_enabled():
             return "float32"
-        gpu = tf.config.list_physical_devices("GPU")[0]
+        gpu = tf.config.get_visible_devices("GPU")[0]  # the claimed one
         capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
         return "tf32" if capability >= (8, 0) else "float32"
 
@@ -338,16 +338,22 @@ def _host_peak(*, reset: bool) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Survey:
-    """The devices that a campaign measures on this node, and why there is no GPU (None where there is)."""
+    """The devices that a campaign measures on this node, and why there is no GPU (None where there is).
+
+    `further` are the node's other GPUs, which are measured where they are named.
+    """
 
     devices: tuple[str, ...]
     missing_gpu: str | None
+    further: tuple[str, ...] = ()
 
 
 def survey() -> Survey:
     """Return cpu, and gpu where the first GPU computes; this process itself never loads TensorFlow."""
     facts = observe()
-    return Survey(("cpu", "gpu"), None) if facts.computes else Survey(("cpu",), explain(facts))
+    if not facts.computes:
+        return Survey(("cpu",), explain(facts))
+    return Survey(("cpu", "gpu"), None, tuple(f"gpu:{number}" for number in range(1, len(facts.gpus))))
 
 
 def missing_gpu_reason() -> str:

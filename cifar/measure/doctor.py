@@ -212,11 +212,13 @@ def _file_system(root: Path, folder: Path) -> str:
 def _clock(node: Node) -> Finding:
     """Whether the processor's clock is free to rise and not held back to save power."""
     governor, boost = environment.governor(node.root), environment.boost(node.root)
+    driver = devices.read_text(node.root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
     if isinstance(governor, dict):
         return Finding("clock", "unknown", governor["unmeasurable"])
     turbo = "turbo unknown" if isinstance(boost, dict) else f"turbo {'on' if boost else 'off'}"
     said = f"governor {governor}, {turbo}"
-    if "powersave" in governor.split(","):
+    # These drivers let the processor choose its clock under either governor, up to the highest.
+    if "powersave" in governor.split(",") and driver not in {"intel_pstate", "amd-pstate-epp"}:
         return Finding("clock", "warn", said, "have the governor set: `cpupower frequency-set -g performance`")
     return Finding("clock", "pass", said)
 
@@ -298,7 +300,8 @@ def _gpu(node: Node, facts: GpuFacts) -> Finding:
 def _state(node: Node, name: str, gpu: Mapping[str, Any], targets: Sequence[str]) -> Iterator[Finding]:
     """What the driver says of one GPU."""
     if "unmeasurable" in gpu:
-        yield Finding(name, "fail", gpu["unmeasurable"], "reset the GPU or reboot the node")
+        reason, _, remedy = gpu["unmeasurable"].rpartition(": ")
+        yield Finding(name, "fail", reason, remedy)
         return
     yield _native(node, name, gpu, targets)
     yield _shared(name, gpu)
@@ -439,18 +442,21 @@ def _packaged(path: Sequence[str], library: str) -> Iterator[Path]:
 
 def _problems(node: Node, places: Sequence[str]) -> dict[str, str | None]:
     """Library to the reason why it does not load, or None; tried in a fresh process, which may die of it."""
-    command = [sys.executable, "-c", _LOAD]
-    done = subprocess.run(  # noqa: S603 our own words
-        command,
-        input="\n".join(places),
-        env=dict(node.environ),
-        capture_output=True,
-        text=True,
-        timeout=node.deadline_seconds,
-        check=False,
-    )
-    answers = dict(json.loads(line) for line in done.stdout.splitlines())
-    return {place: answers.get(place, "the process that loaded it died") for place in places}
+    command, why = [sys.executable, "-c", _LOAD], "the process that loaded it died"
+    try:
+        done = subprocess.run(  # noqa: S603 our own words
+            command,
+            input="\n".join(places).encode(),
+            env=dict(node.environ),
+            capture_output=True,
+            timeout=node.deadline_seconds,
+            check=False,
+        )
+        output = done.stdout
+    except subprocess.TimeoutExpired as error:
+        output, why = error.stdout or b"", f"it, or one before it, did not load within {node.deadline_seconds:.0f} s"
+    answers = dict(json.loads(line) for line in output.splitlines())
+    return {place: answers.get(place, why) for place in places}
 
 
 def _some(names: Sequence[str], shown: int = 5) -> str:

@@ -28,6 +28,7 @@ Facts = dict[str, Any]
 """Names to values: str, int, float, bool, lists and Facts, all of them JSON; see `unmeasurable`."""
 
 SCHEMA = 1
+_RESET = "reset the GPU or reboot the node"
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -85,7 +86,8 @@ def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None
 
     Names of models and versions only: nothing that differs between two runs on one node, or between two
     nodes of one make. GPU and driver are the node's, whichever device was measured, so that the CPU and the
-    GPU of one node are comparable. None stands for what is not there or is unmeasurable.
+    GPU of one node are comparable. None stands for what is not there or is unmeasurable; an image that cannot
+    be named is another than none.
     """
     places = {
         "schema": ("schema",),
@@ -107,11 +109,12 @@ def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None
         "cpus": ("node", "cpus"),
         "threads": ("device", "threads"),
         "gpu_driver": ("driver", "version"),
-        "image": ("container", "digest"),
     }
     models = {_plain(gpu, "name") for gpu in environment["gpus"]} if isinstance(environment["gpus"], list) else set()
     gpu = ", ".join(sorted(str(model) for model in models if model)) or None
-    return {name: _plain(environment, *place) for name, place in places.items()} | {"gpu": gpu}
+    contained = environment["container"]["kind"] != "none"
+    image = (_plain(environment, "container", "digest") or "unknown") if contained else None
+    return {name: _plain(environment, *place) for name, place in places.items()} | {"image": image, "gpu": gpu}
 
 
 def unmeasurable(reason: str) -> Facts:
@@ -242,23 +245,55 @@ def nvidia(device: Device, library: ModuleType | None = None, environ: Mapping[s
 def finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]:
     """Return for each GPU that CUDA shows this process, in its order, a function that returns NVML's handle of it."""
     if visible is None:
-        numbers = range(count if isinstance(count := _ask(nvml, nvml.nvmlDeviceGetCount), int) else 0)
-        return [lambda number=number: nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]  # type: ignore[misc]
+        return [lambda number=number: _numbered(nvml, number) for number in range(_count(nvml))]  # type: ignore[misc]
     names = [name.strip() for name in visible.split(",")]
     end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))
     return [  # CUDA reads up to the first name that is none
-        lambda name=name: (  # type: ignore[misc]
-            nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
-        )
+        lambda name=name: _numbered(nvml, int(name)) if name.isdigit() else _named(nvml, name)  # type: ignore[misc]
         for name in names[:end]
     ]
+
+
+def _count(nvml: ModuleType) -> int:
+    """How many GPUs the driver shows."""
+    count = _ask(nvml, nvml.nvmlDeviceGetCount)
+    return count if isinstance(count, int) else 0
+
+
+def _numbered(nvml: ModuleType, number: int) -> object:
+    """GPU `number`; where it is cut into slices (MIG), the first of them, which is the one that CUDA shows."""
+    gpu = nvml.nvmlDeviceGetHandleByIndex(number)
+    try:
+        slices = nvml.nvmlDeviceGetMaxMigDeviceCount(gpu) if nvml.nvmlDeviceGetMigMode(gpu)[0] else 0
+    except nvml.NVMLError:  # it knows no slices
+        return gpu
+    for place in range(slices):
+        try:
+            return nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, place)
+        except nvml.NVMLError:  # this place is not taken
+            continue
+    return gpu
+
+
+def _named(nvml: ModuleType, name: str) -> object:
+    """The GPU with the UUID `name`, or the only one whose UUID begins so, as CUDA takes it."""
+
+    def called_so(number: int) -> object:
+        gpu = nvml.nvmlDeviceGetHandleByIndex(number)
+        return gpu if _text(nvml.nvmlDeviceGetUUID(gpu)).startswith(name) else {}
+
+    answers = [_ask(nvml, lambda number=number: called_so(number)) for number in range(_count(nvml))]  # type: ignore[misc]
+    found = [gpu for gpu in answers if not isinstance(gpu, dict)]
+    return found[0] if len(found) == 1 else nvml.nvmlDeviceGetHandleByUUID(name)
 
 
 def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts:
     try:
         gpu = find()
     except nvml.NVMLError as error:
-        return unmeasurable(str(error))
+        unknown = (nvml.NVML_ERROR_NOT_FOUND, nvml.NVML_ERROR_INVALID_ARGUMENT)
+        remedy = "set CUDA_VISIBLE_DEVICES to what `nvidia-smi -L` lists" if error.value in unknown else _RESET
+        return unmeasurable(f"{error}: {remedy}")
     questions: dict[str, Callable[[], Any]] = {
         "name": lambda: _text(nvml.nvmlDeviceGetName(gpu)),
         "uuid_class": lambda: _text(nvml.nvmlDeviceGetUUID(gpu)).split("-")[0],
@@ -276,12 +311,17 @@ def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts:
         "ecc_errors": lambda: nvml.nvmlDeviceGetTotalEccErrors(
             gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
         ),
-        "mig": lambda: _state(nvml.nvmlDeviceGetMigMode(gpu)[0]),
+        "mig": lambda: _state(_is_slice(nvml, gpu) or nvml.nvmlDeviceGetMigMode(gpu)[0]),
         "persistence": lambda: _state(nvml.nvmlDeviceGetPersistenceMode(gpu)),
         "throttle_reasons": lambda: _throttle_reasons(nvml, gpu),
         "other_processes": lambda: _other_processes(nvml, gpu, device),
     }
     return {name: _ask(nvml, question) for name, question in questions.items()}
+
+
+def _is_slice(nvml: ModuleType, gpu: object) -> bool:
+    """Whether the handle is a slice's (MIG); a library from before MIG has none."""
+    return _ask(nvml, lambda: bool(nvml.nvmlDeviceIsMigDeviceHandle(gpu))) is True
 
 
 def _ask(nvml: ModuleType, question: Callable[[], Answer]) -> Answer | Facts:
@@ -506,10 +546,14 @@ def workload_digest(package: Path = PACKAGE) -> str | Facts:
     return _sha256(b"%d %s %d " % (len(name), name, len(text)) + text for name, text in parts)
 
 
+_BUILDS = {"tensorflow", "tensorflow-cpu"}
+
+
 def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
     """Return the lock in `folder` that fits the installed TensorFlow, its digest, and how they differ.
 
-    `differs` lists the installed packages whose version is not the lock's: empty for an exact match.
+    `differs` lists the installed packages whose version is not the lock's, and both builds of TensorFlow where both
+    are installed: empty for a match.  Packages that the lock does not name may stand beside.
     """
     name = "tensorflow-cpu" if "tensorflow-cpu" in packages else "tensorflow"
     kind = "cpu" if name == "tensorflow-cpu" else "cuda"
@@ -521,6 +565,8 @@ def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
     file = next((file for file, pins in locks.items() if packages.get(name) in pins.get(name, ())), next(iter(locks)))
     pins = locks[file]
     differs = sorted(name for name, version in packages.items() if version not in pins.get(name, {version}))
+    if packages.keys() >= _BUILDS:  # they share a folder, and whichever was installed last is the one that is used
+        differs = sorted({*differs, *_BUILDS})
     return {"file": file.name, "sha256": _sha256([file.read_bytes()]), "differs": differs}
 
 

@@ -384,6 +384,11 @@ class TestObserve:
 class TestSurvey:
     """What a campaign would measure here."""
 
+    def test_survey_of_several_gpus(self, monkeypatch):
+        """The first GPU is measured, and the others are named, so that nobody takes them for measured."""
+        monkeypatch.setattr(devices, "observe", lambda: GpuFacts(gpus=("0", "1", "2"), computes=True))
+        assert devices.survey() == devices.Survey(("cpu", "gpu"), None, ("gpu:1", "gpu:2"))
+
     def test_survey(self):
         """There is always the CPU, and either a GPU or the reason why not; the campaign's process stays light."""
         code = (

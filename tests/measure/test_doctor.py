@@ -116,6 +116,21 @@ class TestHost:
             write(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", governor)
         assert finding(node(tmp_path), "clock").status == status
 
+    @pytest.mark.parametrize(("driver", "status"), [("intel_pstate", "pass"), ("acpi-cpufreq", "warn")])
+    def test_clock_that_the_processor_chooses(self, tmp_path, driver, status):
+        """Where the processor chooses its clock itself, that governor holds nothing down."""
+        write(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave")
+        write(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver", driver)
+        assert finding(node(tmp_path), "clock").status == status
+
+    def test_library_that_hangs(self, tmp_path):
+        """A library that never finishes to load has a reason, and so have those after it."""
+        pipe = tmp_path / "libhangs.so"
+        os.mkfifo(pipe)
+        found = doctor._problems(node(tmp_path, deadline_seconds=1), ["libm.so.6", str(pipe)])  # noqa: SLF001
+        assert found["libm.so.6"] is None
+        assert "did not load within 1 s" in found[str(pipe)]
+
     @pytest.mark.parametrize(("minute", "status"), [("0.1", "pass"), ("4096.0", "warn")])
     def test_load(self, tmp_path, minute, status):
         """A busy node is a warning."""

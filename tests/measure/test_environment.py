@@ -131,6 +131,10 @@ class TestCollect:
         assert environment.fingerprint(node) == environment.fingerprint(on_gpu)
         assert environment.fingerprint(node)["gpu"] == "NVIDIA H100"
         assert environment.fingerprint(node)["gpu_driver"] == "550.54"
+        image = {"kind": "docker", "image": "cifar-bench", "digest": unknown}
+        assert environment.fingerprint({**node, "container": image})["image"] == "unknown"
+        assert environment.fingerprint({**node, "container": {**image, "digest": "sha256:1"}})["image"] == "sha256:1"
+        assert environment.fingerprint({**node, "container": {**image, "kind": "none"}})["image"] is None
         nothing = {**node, "gpus": unknown, "driver": {"version": unknown}}
         assert environment.fingerprint(nothing)["gpu"] is None
         assert environment.fingerprint(nothing)["gpu_driver"] is None
@@ -208,6 +212,7 @@ class TestNode:
 
 CONSTANTS = {name: value for name, value in vars(pynvml).items() if "Clocks" in name and isinstance(value, int)}
 FIXED = {"NVMLError": pynvml.NVMLError, "NVML_CLOCK_SM": 1, "NVML_CLOCK_MEM": 2, "NVML_TEMPERATURE_GPU": 0}
+FIXED |= {"NVML_ERROR_NOT_FOUND": 6, "NVML_ERROR_INVALID_ARGUMENT": 2}
 FIXED |= {"NVML_MEMORY_ERROR_TYPE_UNCORRECTED": 1, "NVML_VOLATILE_ECC": 0}
 
 
@@ -233,6 +238,9 @@ def nvml(**changes):
         "nvmlDeviceGetEccMode": lambda _: [1, 1],
         "nvmlDeviceGetTotalEccErrors": lambda _, kind, since: 3 if (kind, since) == (1, 0) else 99,
         "nvmlDeviceGetMigMode": lambda _: [0, 1],
+        "nvmlDeviceGetMaxMigDeviceCount": lambda _: 7,
+        "nvmlDeviceGetMigDeviceHandleByIndex": refuse,
+        "nvmlDeviceIsMigDeviceHandle": lambda gpu: str(gpu).startswith("slice"),
         "nvmlDeviceGetPersistenceMode": lambda _: 1,
         "nvmlDeviceGetCurrentClocksThrottleReasons": lambda _: 0x4 | 0x40,
         "nvmlDeviceGetComputeRunningProcesses": lambda _: [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)],
@@ -321,8 +329,40 @@ class TestNvidia:
             return f"index {number}"
 
         found = environment.nvidia(GPU, nvml(nvmlDeviceGetHandleByIndex=handle), {})
-        assert found["gpus"][0] == {"unmeasurable": "GPU is lost"}
+        assert found["gpus"][0] == {"unmeasurable": "GPU is lost: reset the GPU or reboot the node"}
         assert found["gpus"][1]["name"] == "NVIDIA H100 at index 1"
+
+    def test_a_name_that_no_gpu_has(self):
+        """A wrong CUDA_VISIBLE_DEVICES is no broken GPU: the remedy is the variable."""
+
+        def handle(_):
+            raise pynvml.NVMLError_NotFound
+
+        found = environment.nvidia(GPU, nvml(nvmlDeviceGetHandleByUUID=handle), {"CUDA_VISIBLE_DEVICES": "GPU-9"})
+        assert "set CUDA_VISIBLE_DEVICES" in found["gpus"][0]["unmeasurable"]
+
+    def test_a_name_cut_short(self):
+        """The beginning of one GPU's UUID names it, as CUDA takes it; that of two GPUs does not."""
+        uuids = {"index 0": "GPU-5c2ff123", "index 1": "GPU-5d"}
+        staged = nvml(nvmlDeviceGetUUID=lambda gpu: uuids.get(gpu, gpu))
+        found = environment.nvidia(GPU, staged, {"CUDA_VISIBLE_DEVICES": "GPU-5c,GPU-5"})
+        assert [gpu["name"] for gpu in found["gpus"]] == ["NVIDIA H100 at index 0", "NVIDIA H100 at uuid GPU-5"]
+
+    def test_a_slice(self):
+        """Of a GPU in slices the first one counts, so that its name and not the whole GPU's is compared."""
+
+        def a_slice(gpu, place):
+            return f"slice {place} of {gpu}" if place == 2 else refuse()
+
+        staged = nvml(nvmlDeviceGetMigMode=lambda _: [1, 1], nvmlDeviceGetMigDeviceHandleByIndex=a_slice)
+        found = environment.nvidia(GPU, staged, {})["gpus"][0]
+        assert (found["name"], found["mig"]) == ("NVIDIA H100 at slice 2 of index 0", "on")
+
+    def test_a_slice_that_is_named(self):
+        """A slice in CUDA_VISIBLE_DEVICES is one, although its own mode cannot be asked for."""
+        staged = nvml(nvmlDeviceGetMigMode=refuse, nvmlDeviceGetHandleByUUID=lambda uuid: f"slice {uuid}")
+        found = environment.nvidia(GPU, staged, {"CUDA_VISIBLE_DEVICES": "MIG-2b3"})
+        assert found["gpus"][0]["mig"] == "on"
 
     @pytest.mark.parametrize(
         ("device", "pids", "others"),
@@ -521,6 +561,8 @@ class TestSource:
         older = environment.lock(tmp_path, packages | {"tensorflow-cpu": "2.19.1"})
         assert (older["file"], older["differs"]) == ("requirements-cpu-2.19.txt", ["keras"])
         assert "requirements-cuda.txt" in environment.lock(tmp_path, {"tensorflow": "2.21.0"})["unmeasurable"]
+        both = environment.lock(tmp_path, packages | {"tensorflow": "2.21.0"})
+        assert both["differs"] == ["keras", "tensorflow", "tensorflow-cpu"]
 
     def test_commit(self, package):
         """Commit and dirty are the checkout's; a checkout without a commit, and none at all, say so."""
