@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import partial
 from pathlib import Path
 
 import nox
@@ -16,6 +18,14 @@ nox.options.sessions = ["lint", "tests"]
 
 # A node with an NVIDIA driver gets TensorFlow's CUDA build (2.6 GB), any other node the one for CPUs.
 LOCK = "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+# A home that a login node and a GPU node share has an environment for each, for one build would overwrite the other.
+nox.options.envdir = f".nox/{LOCK}"
+
+# TensorFlow is built for these; on any other Python sessions ask for one of them.
+PYTHON = None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "3.13"
+nox.options.error_on_missing_interpreters = True
+session_of = partial(nox.session, python=PYTHON)
 
 # Every hash and no address; one lock for Python 3.11 to 3.13, and two of an older TensorFlow for Linux alone.
 LOCKING = ["--quiet", "--no-config", "--no-header", "--no-annotate", "--generate-hashes", "--python-version=3.11"]
@@ -51,21 +61,21 @@ def install(session: nox.Session, *locks: str) -> None:
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
-@nox.session
+@session_of()
 def bench(session: nox.Session) -> None:
     """Measure each device of this node and report: nox -s bench -- [--device cpu --device gpu] [--quick] ..."""
     install(session, LOCK)
     session.run("cifar", "bench", *session.posargs)
 
 
-@nox.session
+@session_of()
 def lesson(session: nox.Session) -> None:
     """Teach the lesson on each device of this node: nox -s lesson -- [--device cpu --device gpu] [--epochs 10] ..."""
     install(session, LOCK)
     session.run("cifar", "lesson", *session.posargs)
 
 
-@nox.session
+@session_of()
 def performance(session: nox.Session) -> None:
     """Measure what docs/performance.md says, and write it anew, in 80 minutes: nox -s performance -- ..."""
     install(session, LOCK)
@@ -90,7 +100,7 @@ def performance_page(session: nox.Session, name: str) -> str:
     return text
 
 
-@nox.session
+@session_of()
 def once(session: nox.Session) -> None:
     """Run each benchmark once, checked but not timed: nox -s once -- [--device gpu] ..."""
     install(session, LOCK)
@@ -98,21 +108,21 @@ def once(session: nox.Session) -> None:
     session.run("pytest", "benchmarks", "--benchmark-disable", "--effort=default", *session.posargs)
 
 
-@nox.session
+@session_of()
 def report(session: nox.Session) -> None:
     """Write the report of one or more campaigns anew: nox -s report -- [results/A results/B] ..."""
     install(session, "lint")
     session.run("cifar", "report", *session.posargs)
 
 
-@nox.session
+@session_of()
 def tests(session: nox.Session) -> None:
     """Test the code, on the CPU and without a network: nox -s tests -- [-k NAME] ..."""
     install(session, "cpu", "beside")
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@session_of()
 def lint(session: nox.Session) -> None:
     """Check style and types, and the recipes of the images."""
     install(session, "lint")
@@ -122,7 +132,7 @@ def lint(session: nox.Session) -> None:
     session.run("pytest", "tests/containers")
 
 
-@nox.session
+@session_of()
 def image(session: nox.Session) -> None:
     """Build the images that this machine can build, check them, list what is in them: nox -s image -- [--verify] ..."""
     install(session, "cpu")
