@@ -372,4 +372,5 @@ def test_ladder_training(measure, device, dataset, pytestconfig, way, precision,
 
     flop = model.training_flop(network) * BATCH * count
     measure(lambda: train(count), images=BATCH * count, flop=flop, check=check, repeat=repeat)
-    measure.note(step_seconds=clock.seconds, epoch_images=BATCH * EPOCH)
+    if clock.seconds:
+        measure.note(step_seconds=clock.seconds, epoch_images=BATCH * EPOCH)
