@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def read(result: Path) -> tuple[Plan, Facts]:
 
 
 def options(plan: Plan) -> list[str]:
-    """Return the options of `cifar bench` that measure the same again, on the dataset that `cifar prepare` makes."""
+    """Return the options of `cifar bench` that measure the same again; the dataset is named beside them."""
     devices = [word for device in plan.devices for word in ("--device", device)]
     effort = [] if plan.effort == "default" else [f"--{plan.effort}"]
     return [*devices, "--runs", str(plan.runs), *effort, *(("--only", plan.only) if plan.only else ())]
@@ -60,8 +61,21 @@ def script(plan: Plan, facts: Facts) -> Iterator[str]:
         if facts["container"]["kind"] == "apptainer":
             inside = 'apptainer exec --nv --contain --home "$PWD" cifar.sif '
     yield f"# The dataset: {dataset['digest']}"
-    yield f"{inside}cifar prepare{' --synthetic' if dataset['synthetic'] else ''}"
-    yield inside + shlex.join(["cifar", "bench", *options(plan)])
+    prepare, file = _data(dataset)
+    yield inside + shlex.join(["cifar", "prepare", *prepare, "--out", file])
+    yield inside + shlex.join(["cifar", "bench", *options(plan), "--dataset", file])
+
+
+def _data(dataset: Facts) -> tuple[list[str], str]:
+    """The options of `cifar prepare` that make the dataset, and a file for it that holds no other one.
+
+    It is named, for without a name `cifar bench` takes CIFAR-10 where it finds it; in `results`, which git ignores.
+    """
+    name = dataset["digest"][:12]
+    if not dataset["synthetic"]:
+        return [], f"results/cifar10-{name}.h5"
+    seed = re.search(r"seed (\d+)", dataset["source"])
+    return ["--synthetic", *(("--seed", seed[1]) if seed else ())], f"results/standin-{name}.h5"
 
 
 def _packages(lock: Facts) -> Iterator[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 
 import pytest
 
 from cifar import cli
+from cifar.cli import data
 from cifar.measure import campaign, environment, replay
+from cifar.workload import dataset
 
 PLAN = {
     "devices": ("cpu", "gpu"),
@@ -73,8 +76,34 @@ def test_script_of_a_checkout():
     assert "git checkout ab12" in lines
     assert "# The checkout had changes that are in no commit." in lines
     assert any(line.startswith("pip install -r containers/requirements-") for line in lines)
-    assert "cifar prepare --synthetic" in lines
-    assert shlex.split(lines[-1]) == ["cifar", "bench", *replay.options(campaign.Plan(**PLAN))]
+    assert lines[-2] == "cifar prepare --synthetic --out results/standin-dddddddddddd.h5"
+    bench = ["cifar", "bench", *replay.options(campaign.Plan(**PLAN))]
+    assert shlex.split(lines[-1]) == [*bench, "--dataset", "results/standin-dddddddddddd.h5"]
+
+
+def test_script_on_cifar10():
+    """CIFAR-10 itself is prepared and named in the same way."""
+    found = facts(dataset={"digest": "e" * 64, "source": "CIFAR-10", "synthetic": False})
+    *_, prepare, bench = replay.script(campaign.Plan(**PLAN), found)
+    assert prepare == "cifar prepare --out results/cifar10-eeeeeeeeeeee.h5"
+    assert bench.endswith(" --dataset results/cifar10-eeeeeeeeeeee.h5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 7])
+def test_script_is_on_its_own_dataset(small, tmp_path, monkeypatch, seed):
+    """What is printed, executed, measures on the stand-in of that seed, also where CIFAR-10 was prepared."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    dataset.default_path().parent.mkdir()
+    shutil.copy(small, dataset.default_path())  # what bench would take
+    known = dataset.describe(dataset.prepare_synthetic(tmp_path / "known.h5", seed))
+    was = {"digest": known.digest, "source": known.source, "synthetic": True}
+    measured = []
+    monkeypatch.setattr("cifar.cli.bench._bench", lambda options: measured.append(data.ready(options.dataset)) or 0)
+    for line in list(replay.script(campaign.Plan(**PLAN), facts(dataset=was)))[-2:]:
+        assert cli.main(shlex.split(line)[1:]) == 0
+    assert [found.digest for found in measured] == [known.digest]
 
 
 @pytest.mark.parametrize(("lock", "options"), [("cuda", ""), ("cuda-2.19", " --tensorflow 2.19")])
@@ -86,7 +115,7 @@ def test_script_of_an_image(lock, options):
     assert any("sha256:12" in line for line in lines)
     assert f"nox -s image -- --variant cuda{options}" in lines
     assert f"ln -sf dist/cifar-bench-{lock}.sif cifar.sif" in lines
-    assert lines[-1].startswith("apptainer exec --nv")
+    assert all(line.startswith("apptainer exec --nv") for line in lines[-2:])
     assert not any(line.startswith("pip") for line in lines)
 
 
