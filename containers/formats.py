@@ -55,8 +55,8 @@ class Format(ABC):
         self.tool = tool
 
     @abstractmethod
-    def can_pull(self, base: str) -> bool:
-        """Whether the base can be had from its registry."""
+    def refusal(self, base: str) -> str | None:
+        """Why the base cannot be had from its registry; None where it can."""
 
     @abstractmethod
     def build(self, job: Job, target: Path) -> None:
@@ -84,8 +84,8 @@ class Oci(Format):
     suffix = ".oci.tar"
     tag = "localhost/cifar-bench"
 
-    def can_pull(self, base: str) -> bool:  # noqa: D102
-        return answers(self.tool, "pull", base)
+    def refusal(self, base: str) -> str | None:  # noqa: D102
+        return complaint(self.tool, "pull", base)
 
     def build(self, job: Job, target: Path) -> None:  # noqa: D102
         secrets = [f"--secret=id={file.name},src={file}" for file in sorted((job.work / "secrets").iterdir())]
@@ -118,7 +118,7 @@ class Oci(Format):
         # buildah and Podman keep their images in one place.
         tools = ("podman",) if self.tool == "buildah" else (self.tool,)
         alone = ("run", "--rm", "--network=none", "--entrypoint=true", self.tag)
-        return next((tool for tool in tools if shutil.which(tool) and answers(tool, *alone)), "buildah")
+        return next((tool for tool in tools if shutil.which(tool) and not complaint(tool, *alone)), "buildah")
 
     def run(self, target: Path, home: Path, *words: str) -> None:  # noqa: D102
         log, volume, digest = (
@@ -145,9 +145,9 @@ class Sif(Format):
     suffix = ".sif"
     runner = "apptainer"
 
-    def can_pull(self, base: str) -> bool:  # noqa: D102
+    def refusal(self, base: str) -> str | None:  # noqa: D102
         with tempfile.TemporaryDirectory() as folder:
-            return answers(self.tool, "pull", f"{folder}/base.sif", f"docker://{base}")
+            return complaint(self.tool, "pull", f"{folder}/base.sif", f"docker://{base}")
 
     def build(self, job: Job, target: Path) -> None:  # noqa: D102
         words = [*job.arguments, "--build-arg", f"BASE={job.base}"]
@@ -189,12 +189,14 @@ def output(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def answers(*words: str) -> bool:
-    """Whether a command succeeds within two minutes."""
+def complaint(*words: str, seconds: float = 120) -> str | None:
+    """The last line of a command that fails, or that it takes too long; None where it succeeds."""
     try:
-        return subprocess.run(words, capture_output=True, timeout=120, check=False).returncode == 0
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return False
+        return f"{words[0]} {words[1]} was not done after {seconds:.0f} s"
+    said = f"{done.stdout}\n{done.stderr}".strip().splitlines() or [f"code {done.returncode}, without a word"]
+    return f"{words[0]} {words[1]}: {said[-1]}" if done.returncode else None
 
 
 def call(log: Path, *words: str, job: Job | None = None, environ: dict[str, str] | None = None) -> None:

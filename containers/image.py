@@ -108,12 +108,21 @@ def prepare(work: Path, variant: str, formats: list[Format]) -> Job:
     for name, path in (("pip.conf", os.environ.get("PIP_CONFIG_FILE", "/etc/pip.conf")), ("ca.crt", certificate())):
         if path and Path(path).is_file():
             shutil.copy(path, work / "secrets" / name)
-    base = pinned_base((work / "source/containers/Dockerfile").read_text(encoding="utf-8"))
-    if all(form.can_pull(base) for form in formats):
-        return Job(work, variant, revision, int(epoch), base, None)
-    say(f"The base {base} CANNOT BE PULLED here. A STAND-IN made of Debian's packages takes its place:")
-    say("what is built shows that the recipes work; its digests are not those of a release.")
-    return Job(work, variant, revision, int(epoch), STANDIN, timed("make the stand-in", standin, work, int(epoch)))
+    recipe = (work / "source/containers/Dockerfile").read_text(encoding="utf-8")
+    base, archive = choose_base(recipe, work, int(epoch), formats)
+    return Job(work, variant, revision, int(epoch), base, archive)
+
+
+def choose_base(recipe: str, work: Path, epoch: int, formats: list[Format]) -> tuple[str, Path | None]:
+    """The recipe's base; where one of the programs cannot pull it a stand-in, which has an archive, and why."""
+    base = pinned_base(recipe)
+    refusal = next((said for form in formats if (said := form.refusal(base))), None)
+    if not refusal:
+        return base, None
+    say(f"The base {base} CANNOT BE PULLED here: {refusal}")
+    say("A STAND-IN made of Debian's packages takes its place: what is built shows that the recipes work; its digests")
+    say("are not those of a release, and it is never to be published.")
+    return STANDIN, timed("make the stand-in", standin, work, epoch)
 
 
 def standin(work: Path, epoch: int) -> Path:

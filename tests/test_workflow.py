@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,17 @@ def test_permissions():
     assert "permissions:\n  contents: read\n\n" in TEXT.partition("\njobs:\n")[0]
     assert {job.partition(":")[0]: "write" in job for job in jobs} == {"check": False, "image": False, "sign": True}
     assert "pull_request_target" not in TEXT
+
+
+@pytest.mark.parametrize(("oci", "sif", "signed"), [(False, False, True), (True, False, False), (False, True, False)])
+def test_no_standin_is_signed(tmp_path, oci, sif, signed):
+    """Before anything is pushed or signed the job fails where one of the images was built on a stand-in."""
+    if not shutil.which("jq"):
+        pytest.skip("jq is not installed (Debian: apt-get install jq)")
+    step, command = re.search(r"(- name: Refuse .*\n) +run: (.+)\n", TEXT).groups()
+    assert TEXT.index("\n  sign:\n") < TEXT.index(step) < min(map(TEXT.index, ("skopeo copy", "cosign sign")))
+    (tmp_path / "dist").mkdir()
+    for form, standin in (("oci", oci), ("sif", sif)):
+        (tmp_path / f"dist/cifar-bench-cpu.{form}.json").write_text(json.dumps({"stand-in": standin}))
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)  # noqa: S607
+    assert (done.returncode == 0) is signed

@@ -1,4 +1,4 @@
-"""The program behind `nox -s image`: which lock its options name, and that an audit that asked nobody is no pass."""
+"""The program behind `nox -s image`: its lock and base, and that an audit that asked nobody is no pass."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def image(monkeypatch):
     """The program as a module; its files stand beside each other."""
     monkeypatch.syspath_prepend(FOLDER)
     return importlib.import_module("image")
+
+
+@pytest.fixture
+def formats(image):
+    """The formats that it builds."""
+    return importlib.import_module(image.Oci.__module__)
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
@@ -53,6 +59,40 @@ def test_cuda_is_as_locked(image, tmp_path, capsys, wrong):
     else:
         image.inside.check_cuda(form, Path("x.sif"), tmp_path)
         assert "its 10 libraries load, as locked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo pulled", None),
+        ("echo trying; echo more >&2; echo no route >&2; exit 1", "pull.sh x: no route"),
+        ("exit 3", "pull.sh x: code 3, without a word"),
+        ("exec sleep 60", "pull.sh x was not done after 1 s"),
+    ],
+    ids=["success", "failure", "silence", "too long"],
+)
+def test_complaint(formats, tmp_path, script, said):
+    """Why a base cannot be pulled is told in the puller's last words, or by how long was waited."""
+    program = tmp_path / "pull.sh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    found = formats.complaint(str(program), "x", seconds=1)
+    assert (found and found.removeprefix(f"{tmp_path}/")) == said
+
+
+@pytest.mark.parametrize("refusal", [None, "buildah pull: no route"])
+def test_standin(image, tmp_path, monkeypatch, capsys, refusal):
+    """A stand-in takes the base's place only where that cannot be pulled, and why it cannot is printed."""
+    monkeypatch.setattr(image, "standin", lambda work, _epoch: work / "base.oci.tar")
+    forms = [SimpleNamespace(refusal=lambda _base, said=said: said) for said in (None, refusal)]
+    recipe = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    found = image.choose_base(recipe, tmp_path, 0, forms)
+    if refusal:
+        assert found == (image.STANDIN, tmp_path / "base.oci.tar")
+        assert f"CANNOT BE PULLED here: {refusal}\nA STAND-IN " in capsys.readouterr().out
+    else:
+        assert found == (image.pinned_base(recipe), None)
+        assert capsys.readouterr().out == ""
 
 
 SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
