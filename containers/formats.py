@@ -102,6 +102,10 @@ class Oci(Format):
 
     def digest(self, target: Path) -> str:  # noqa: D102
         with tarfile.open(target) as archive:
+            if "index.json" not in archive.getnames():
+                sys.exit(
+                    f"{target} is no OCI archive. Docker saves one from version 25 on: use that, or buildah or Podman."
+                )
             index = json.load(archive.extractfile("index.json") or io.BytesIO())
         return str(index["manifests"][0]["digest"])
 

@@ -37,6 +37,8 @@ def main() -> int:
     """Build, check and describe; 1 where two builds differ."""
     options = parse()
     formats = available()
+    if options.verify:
+        check_comparable(formats)
     out = TOP / "dist"
     out.mkdir(exist_ok=True)
     differing = 0
@@ -90,6 +92,15 @@ def available() -> list[Format]:
     for name, tool in (("an OCI image", oci), ("a SIF", sif)):
         say(f"{name}: built by {tool}" if tool else f"{name}: NOT BUILT, for no program here can: {HOW_TO_GET}")
     return formats
+
+
+def check_comparable(formats: list[Format]) -> None:
+    """Exit where two builds of one commit differ for the program's sake, whatever the recipe does."""
+    if any(form.tool == "docker" for form in formats):
+        sys.exit(
+            "--verify: Docker's own builder gives each file the time of the build, so no two of its images are equal. "
+            "buildah's can be: apt-get install buildah (it is then taken), or leave --verify out."
+        )
 
 
 def prepare(work: Path, variant: str, formats: list[Format]) -> Job:

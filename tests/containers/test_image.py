@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,6 +94,25 @@ def test_standin(image, tmp_path, monkeypatch, capsys, refusal):
     else:
         assert found == (image.pinned_base(recipe), None)
         assert capsys.readouterr().out == ""
+
+
+def test_docker_is_not_compared(image, formats):
+    """Two builds by Docker are not compared, for they cannot be equal, and what to do is said; others are."""
+    image.check_comparable([formats.Oci("buildah"), formats.Sif("apptainer")])
+    with pytest.raises(SystemExit, match=r"Docker's own builder .* apt-get install buildah"):
+        image.check_comparable([formats.Oci("docker"), formats.Sif("apptainer")])
+
+
+def test_digest(formats, tmp_path):
+    """An archive's digest is its manifest's; an old Docker's archive, which has none, is refused with the remedy."""
+    for name, text in (("index", '{"manifests": [{"digest": "sha256:12"}]}'), ("manifest", "[]")):
+        (tmp_path / f"{name}.json").write_text(text)
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            archive.add(tmp_path / f"{name}.json", f"{name}.json")
+    form = formats.Oci("docker")
+    assert form.digest(tmp_path / "index.tar") == "sha256:12"
+    with pytest.raises(SystemExit, match=r"manifest.tar is no OCI archive.* from version 25 on: use that, or buildah"):
+        form.digest(tmp_path / "manifest.tar")
 
 
 SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
