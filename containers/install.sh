@@ -30,6 +30,9 @@ packages)
     compile "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" "$venv"
     ;;
 suite)
+    # What .dockerignore keeps from Docker, and Apptainer copies.
+    rm -rf benchmarks/evidence
+    find . -name __pycache__ -prune -exec rm -rf {} +
     # Editable: the benchmarks and the lock stand beside the package, and each record names them.
     install --no-index --no-build-isolation --editable .
     compile cifar benchmarks

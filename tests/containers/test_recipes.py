@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -66,6 +67,52 @@ def test_files():
         copied |= {(source, target) for source in sources}
     assert copied == {tuple(line.split()) for line in section("files")}
     assert ("containers/requirements-${VARIANT}.txt", "/opt/cifar/containers/") in copied
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout as people have it, with records and stale bytecode, and the files of it that an image holds."""
+    kept = {"cifar/a.py", "cifar/cli/b.json", "benchmarks/c.py", "benchmarks/peers/d.py"}
+    stale = {"cifar/__pycache__/a.pyc", "cifar/cli/__pycache__/b.pyc", "benchmarks/peers/__pycache__/d.pyc"}
+    for name in kept | stale | {"benchmarks/evidence/e.py", "benchmarks/evidence/cold/cpu-1.json"}:
+        (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checkout" / name).touch()
+    return tmp_path / "checkout", kept
+
+
+def files(folder):
+    """The names of all files below a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_apptainer_leaves_out(checkout, tmp_path):
+    """Neither records nor the builder's bytecode stay in a SIF, whose recipe can copy only whole folders."""
+    folder, kept = checkout
+    text = (FOLDER / "install.sh").read_text(encoding="utf-8")
+    for name in ("/opt/cifar", "/opt/venv"):
+        assert name in text
+        text = text.replace(name, str(folder if name == "/opt/cifar" else tmp_path))
+    (tmp_path / "bin").mkdir()
+    for python in (tmp_path / "python3", tmp_path / "bin/python3"):  # installs and compiles nothing
+        python.symlink_to("/bin/true")
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", text, "install.sh", "suite"], env=environ, check=True)  # noqa: S607
+    assert files(folder) == kept
+
+
+def test_docker_leaves_out(checkout, tmp_path):
+    """Nor do they come into a layer of an OCI image."""
+    if not shutil.which("buildah"):
+        pytest.skip("buildah is not installed (Debian: apt-get install buildah)")
+    folder, kept = checkout
+    shutil.copy(TOP / ".dockerignore", folder)
+    copies = [f"COPY {argument}\n" for argument in docker("COPY") if argument.split()[0] in {"cifar", "benchmarks"}]
+    (folder / "Dockerfile").write_text("".join(["FROM scratch\n", *copies]))
+    words = ("--isolation=chroot", f"--iidfile={tmp_path / 'id'}", f"--output=type=local,dest={tmp_path / 'tree'}")
+    built = subprocess.run(["buildah", "build", *words, folder], capture_output=True, text=True, check=False)  # noqa: S607
+    assert built.returncode == 0, built.stderr
+    assert files(tmp_path / "tree/opt/cifar") == kept
+    subprocess.run(["buildah", "rmi", (tmp_path / "id").read_text()], capture_output=True, check=True)  # noqa: S607
 
 
 def test_commands():
