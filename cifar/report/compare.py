@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cifar.report import limits
-from cifar.report.record import in_order
+from cifar.report.record import in_order, told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -335,7 +335,7 @@ def _which(numbers: Sequence[int], runs: int) -> str:
 
 
 def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str, str]:
-    """The arms' names, with their campaigns where they are the same arm."""
+    """The arms' names, with their campaigns where they are the same arm, and with folders where those are the same."""
     arms = [sorted({record.arm for record in side}) for side in (baseline, candidate)]
     for side, names in zip(("baseline", "candidate"), arms, strict=True):
         if len(names) > 1:
@@ -344,7 +344,9 @@ def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str
     one, other = (names[0] if names else "(no record)" for names in arms)
     if one != other:
         return one, other
-    places = [", ".join(sorted({record.campaign for record in side})) for side in (baseline, candidate)]
+    named = told_apart([*baseline, *candidate])
+    sides = named[: len(baseline)], named[len(baseline) :]
+    places = [", ".join(sorted({record.campaign for record in side})) for side in sides]
     return f"{one}@{places[0]}", f"{other}@{places[1]}"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from jsonschema_rs import Draft202012Validator
 
@@ -140,8 +141,9 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
 
     `campaign.json` in a folder is no record and is passed over; any other JSON there has to be one. A campaign in
     which nothing was measured has no records.
+    Campaigns of one name in several folders are named by these too, see `told_apart`.
     Raises OSError and ValueError as `read` does, and ValueError for a folder that is no campaign and for two
-    files that claim to be the same run of the same arm in the same campaign.
+    files that claim to be the same run of the same arm in the same campaign, or that are copies of one, wherever.
     """
     known: dict[str, Any] = {}
 
@@ -150,17 +152,29 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
         return known.setdefault(repr(value), value)
 
     records = [_read(file, share) for path in paths for file in _files(Path(path))]
-    seen: dict[tuple[str, str, int], Path] = {}
-    for record in records:
-        key = (record.campaign, record.arm, record.run)
-        if key in seen:
-            message = (
-                f"{seen[key]} and {record.path} both claim to be run {record.run} of arm {record.arm} in campaign "
-                f"{record.campaign}: name each file once, and keep one of two copies"
-            )
-            raise ValueError(message)
-        seen[key] = record.path
+    _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run, record.started))
+    records = told_apart(records)
+    _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run))
     return sorted(records, key=lambda record: (record.started, record.arm, record.run))
+
+
+def told_apart(records: Sequence[Record]) -> list[Record]:
+    """Return the records, those of campaigns of one name in several folders under a name with the folder's.
+
+    A campaign has its folder's name from when it was measured, so `results/nodes-100/node1` and
+    `results/nodes-200/node1` both are `node1`: they become `nodes-100/node1` and `nodes-200/node1`; a folder that was
+    renamed since comes between. As many folders stand before the name as tell all of them apart.
+    """
+    resolved = {folder: folder.resolve() for folder in {record.path.parent for record in records}}
+    places = {(record.campaign, resolved[record.path.parent]) for record in records}
+    several = Counter(campaign for campaign, _ in places)
+    names = _names({place for place in places if several[place[0]] > 1})
+    return [
+        replace(record, campaign=names[place])
+        if (place := (record.campaign, resolved[record.path.parent])) in names
+        else record
+        for record in records
+    ]
 
 
 def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -280,6 +294,33 @@ def _files(path: Path) -> list[Path]:
         message = f"{path} holds no records (*.json): {remedy}, or measure one with `cifar bench`"
         raise ValueError(message)
     return files
+
+
+def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) -> None:
+    """Raise ValueError for two records of one key, which would count one measurement twice."""
+    seen: dict[Hashable, Record] = {}
+    for record in records:
+        first = seen.setdefault(key(record), record)
+        if first is not record:
+            message = (
+                f"{first.path} and {record.path} both claim to be run {record.run} of arm {record.arm} in campaign "
+                f"{record.campaign}: name each file once, and keep one of two copies"
+            )
+            raise ValueError(message)
+
+
+def _names(places: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], str]:
+    """A name for each campaign in a folder: the fewest last parts of its path, two at least, that tell all apart."""
+    parts = {
+        (campaign, folder): folder.parts if folder.name == campaign else (*folder.parts, campaign)
+        for campaign, folder in places
+    }
+    names: dict[tuple[str, Path], str] = {}
+    for length in range(2, max(map(len, parts.values()), default=0) + 1):
+        names = {place: "/".join(path[-length:]) for place, path in parts.items()}
+        if len(set(names.values())) == len(names):
+            break
+    return names
 
 
 @functools.cache

@@ -274,6 +274,14 @@ def test_same_arm_of_two_campaigns_is_named_by_them() -> None:
     assert compare.compare(*sides, names=("a", "b")).baseline == "a"
 
 
+def test_same_arm_of_two_campaigns_of_one_name_is_named_by_their_folders(write: Write, tmp_path: Path) -> None:
+    """A node that two jobs measured is compared with itself under two names, though each side was loaded alone."""
+    for day, job in enumerate(("nodes-100", "nodes-200"), start=1):
+        write(tmp_path / job / "node1", campaign="node1", day=day)
+    found = compare.compare(*(load(tmp_path / job / "node1") for job in ("nodes-100", "nodes-200")))
+    assert (found.baseline, found.candidate) == ("cpu@nodes-100/node1", "cpu@nodes-200/node1")
+
+
 def test_fingerprints_must_be_equal() -> None:
     """A field with two values, or one that a record lacks, makes arms not comparable, and is said with its values."""
     sides = (

@@ -199,6 +199,45 @@ def test_load_refuses_one_run_twice(write: Write, tmp_path: Path) -> None:
     assert "keep one" in str(caught.value)
 
 
+def test_load_tells_campaigns_of_one_name_apart(write: Write, tmp_path: Path) -> None:
+    """Two jobs measured the same node: its campaigns are named by the jobs' folders too, others keep their names."""
+    for day, job in enumerate(("nodes-100", "nodes-200"), start=1):
+        write(tmp_path / job / "node1", campaign="node1", day=day)
+    write(tmp_path / "nodes-200" / "node2", campaign="node2", day=3)
+    found = record.load(*(tmp_path / place for place in ("nodes-100/node1", "nodes-200/node1", "nodes-200/node2")))
+    assert [each.campaign for each in found] == ["nodes-100/node1", "nodes-200/node1", "node2"]
+    assert list(record.by_arm(found)) == ["cpu@nodes-100/node1", "cpu@nodes-200/node1", "cpu@node2"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        pytest.param(["a/jobs/n", "b/jobs/n"], ["a/jobs/n", "b/jobs/n"], id="equal parents"),
+        pytest.param(["before", "after"], ["before/n", "after/n"], id="renamed"),
+        pytest.param(["n", "old/n"], ["{}/n", "old/n"], id="one within the other's parent"),
+    ],
+)
+def test_campaigns_have_as_many_folders_in_their_names_as_it_takes(
+    write: Write, tmp_path: Path, folders: list[str], expected: list[str]
+) -> None:
+    """Wherever a campaign's folder was moved, and whatever it is called now, its name is its own."""
+    for day, folder in enumerate(folders, start=1):
+        write(tmp_path / folder, campaign="n", day=day)
+    found = record.load(*(tmp_path / folder for folder in folders))
+    assert [each.campaign for each in found] == [name.format(tmp_path.name) for name in expected]
+
+
+def test_load_refuses_a_copy_in_another_folder(write: Write, tmp_path: Path) -> None:
+    """A run that began at the same time is the same one, wherever its file lies; links to one folder are one folder."""
+    path = write(tmp_path / "one" / "n", campaign="n")
+    write(tmp_path / "two" / "n", campaign="n")
+    with pytest.raises(ValueError, match="both claim to be run 1 of arm cpu in campaign n: name each file once"):
+        record.load(tmp_path / "one/n", tmp_path / "two/n")
+    (tmp_path / "link").symlink_to(path.parent)
+    with pytest.raises(ValueError, match="keep one of two copies"):
+        record.load(tmp_path / "one/n", tmp_path / "link")
+
+
 def test_load_of_a_folder_without_records_says_which_to_name(write: Write, tmp_path: Path) -> None:
     """The folder above the campaigns is named by mistake: the error names a campaign in it."""
     write(tmp_path / "results" / "monday")
