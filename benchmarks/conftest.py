@@ -114,7 +114,8 @@ class RunRecord:
             self._kept.append(stats)
         else:
             workload = item.name.removeprefix("test_")
-            self._ours["failures"].append({"workload": workload, "reason": _reason(report)[:2000]})
+            failure = {"workload": workload, "reason": _reason(report)[:2000], "skipped": report.skipped}
+            self._ours["failures"].append(failure)
         self.write()
 
     def close(self, *, complete):

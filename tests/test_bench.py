@@ -105,7 +105,7 @@ def test_interrupted_campaign_says_how_to_go_on(small, tmp_path, number):
 
 
 BENCHMARKS = """
-import numpy as np, os, signal
+import numpy as np, os, pytest, signal
 
 def test_right(measure):
     measure(lambda: 7, images=1, check=lambda result: ["is 7"])
@@ -114,6 +114,9 @@ def test_wrong(measure):
     def check(result):
         assert result == 8, "not 8"
     measure(lambda: 7, images=1, check=check)
+
+def test_skipped(measure):
+    pytest.skip("not here")
 
 def test_broken(measure):
     measure(lambda: 1 / 0, images=1, check=lambda result: [])
@@ -144,7 +147,8 @@ def test_failed_check_leaves_no_number(small, tmp_path):
     assert found.complete
     assert [result.workload for result in found.results] == ["right"]
     reasons = {failure["workload"]: failure["reason"] for failure in found.failures}
-    assert reasons.keys() == {"wrong", "broken", "killed"}
+    assert reasons.keys() == {"wrong", "broken", "killed", "skipped"}
+    assert [failure["workload"] for failure in found.failures if failure["skipped"]] == ["skipped"]
     assert "measured nothing" in reasons["killed"]
     assert "not 8" in reasons["wrong"]
     assert "ZeroDivisionError" in reasons["broken"]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from cifar.report.compare import LeftOut
     from cifar.report.record import Record
 
 _WIDTH_OF_FILES = 200
@@ -23,7 +24,9 @@ _NARROW = ("workload", "ratio (95 % interval)", "verdict")
 def add_judgement(parser: argparse.ArgumentParser) -> None:
     """The options of every command that compares."""
     parser.add_argument("--margin", type=float, default=0.05, help="ratios within it are EQUIVALENT (default: 0.05)")
-    parser.add_argument("--fail-on", metavar="slower:5%", help="exit with 1 when a workload is that much slower")
+    parser.add_argument(
+        "--fail-on", metavar="slower:5%", help="exit with 1 when a workload is that much slower or fails"
+    )
     parser.add_argument("--strict", action="store_true", help="exit with 5 when a workload is INCONCLUSIVE")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="FIELD", help="compare although FIELD differs; may be repeated"
@@ -50,7 +53,8 @@ def _compare(options: argparse.Namespace) -> int:
         say(str(error))
         return NOT_COMPARABLE
     _print_comparison(comparison)
-    return compare.exit_code(comparison, options.fail_on, strict=options.strict)
+    _print_failed(comparison.left_out)
+    return _judged(comparison, options)
 
 
 def _sides(baseline: str, candidate: str | None) -> tuple[list[Record], list[Record]]:
@@ -112,7 +116,7 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
 
     Returns the exit code of the judgement that was asked for.
     """
-    from cifar.report import compare, page  # noqa: PLC0415
+    from cifar.report import page  # noqa: PLC0415
 
     notes = _notes(sources)
     try:
@@ -123,15 +127,25 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
         raise OSError(error.errno, message) from error
     for comparison in report.comparisons:
         _print_comparison(comparison)
+    _print_failed(report.left_out)
     for refused in report.refused:
         say(f"{refused.candidate} and {refused.baseline} are {refused.error}")
     print(report.answer)
     for note in report.notes[len(notes) :]:
         print(note)
     print(f"Report: {report.html}")
-    codes = [compare.exit_code(found, options.fail_on, strict=options.strict) for found in report.comparisons]
+    codes = [_judged(found, options) for found in report.comparisons]
     codes += [NOT_COMPARABLE for _ in report.refused]
     return next((code for code in (1, NOT_COMPARABLE, NOTHING_MEASURED, 5) if code in codes), 0)
+
+
+def _judged(comparison: Any, options: argparse.Namespace) -> int:  # noqa: ANN401 as in _print_comparison
+    """The exit code of a comparison; what hits the gate is printed."""
+    from cifar.report import compare  # noqa: PLC0415
+
+    for hit in compare.hits(comparison, options.fail_on) if options.fail_on is not None else ():
+        print(hit)
+    return compare.exit_code(comparison, options.fail_on, strict=options.strict)
 
 
 def _notes(paths: Sequence[Path]) -> list[str]:
@@ -163,3 +177,13 @@ def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its cl
         print(f"left out: {left_out.workload or 'a whole run'} on {left_out.arm}: {left_out.reason}")
     for field, sides in comparison.allowed.items():
         print(f"allowed to differ: {field}: {' and '.join(sides[0])} against {' and '.join(sides[1])}")
+
+
+def _print_failed(left_out: Sequence[LeftOut]) -> None:
+    """Print for each arm which workloads failed, among all that was left out."""
+    failed: dict[str, dict[str, None]] = {}
+    for entry in left_out:
+        if entry.failed:
+            failed.setdefault(entry.arm, {})[entry.workload] = None
+    for arm, workloads in failed.items():
+        print(f"{len(workloads)} workload{'s' * (len(workloads) > 1)} failed on {arm}: {', '.join(workloads)}")

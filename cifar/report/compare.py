@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -114,11 +115,15 @@ class Pair:
 
 
 class LeftOut(NamedTuple):
-    """Something not compared: `workload` (empty: the whole run), the arm, and why."""
+    """Something not compared: `workload` (empty: the whole run), the arm, and why.
+
+    `failed`: the workload failed its check or cannot be true; a skip, or an older record's gap, has not.
+    """
 
     workload: str
     arm: str
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,8 @@ class Comparison:
     pairs: tuple[Pair, ...]
     left_out: tuple[LeftOut, ...]
     allowed: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    lost: tuple[LeftOut, ...] = ()
+    """The candidate's failures in what the baseline can do; see `gate`."""
 
 
 # --- statistics: pure functions of arrays, so that the simulation in the tests runs what `compare` runs
@@ -267,13 +274,17 @@ def compare(
     allowed = _comparable(baseline, candidate, frozenset(allow))
     kept = [limits.sound(side) for side in (baseline, candidate)]
     sides = [_measured(side) for side in kept]
-    gapped = [entry for label, side in zip(labels, kept, strict=True) for entry in gaps(side, label)]
+    gapped = [gaps(side, label) for label, side in zip(labels, kept, strict=True)]
     both = in_order(workload for workload in sides[0] if workload in sides[1])
     unequal = {name: reason for name in both if (reason := _unequal(sides[0][name], sides[1][name]))}
-    left_out = [*gapped, *(LeftOut(name, " and ".join(labels), reason) for name, reason in unequal.items())]
+    left_out = [
+        *gapped[0],
+        *gapped[1],
+        *(LeftOut(name, " and ".join(labels), reason) for name, reason in unequal.items()),
+    ]
     left_out += _unpaired(sides, labels)
     pairs = _pairs([(name, sides[0][name], sides[1][name]) for name in both if name not in unequal], margin)
-    return Comparison(labels[0], labels[1], margin, pairs, tuple(left_out), allowed)
+    return Comparison(labels[0], labels[1], margin, pairs, tuple(left_out), allowed, _lost(sides, gapped))
 
 
 def estimate(results: Sequence[Result]) -> Estimate:
@@ -317,13 +328,14 @@ def gaps(records: Sequence[Record], arm: str) -> list[LeftOut]:
 
 def _failed(records: Sequence[Record], arm: str) -> list[LeftOut]:
     """What has no number for a reason that the runs give, each reason once with its runs."""
-    runs: dict[tuple[str, str], list[int]] = {}
+    runs: dict[tuple[str, str, bool], list[int]] = {}
     for record in records:
         for failure in record.failures:
-            runs.setdefault((failure["workload"], failure["reason"]), []).append(record.run)
+            failed = failure.get("skipped") is False
+            runs.setdefault((failure["workload"], failure["reason"], failed), []).append(record.run)
     return [
-        LeftOut(workload, arm, f"{_which(numbers, len(records))}: {reason}")
-        for (workload, reason), numbers in runs.items()
+        LeftOut(workload, arm, f"{_which(numbers, len(records))}: {reason}", failed)
+        for (workload, reason, failed), numbers in runs.items()
     ]
 
 
@@ -388,6 +400,13 @@ def _unpaired(sides: Sequence[Mapping[str, object]], labels: tuple[str, str]) ->
     ]
 
 
+def _lost(sides: Sequence[Mapping[str, object]], gapped: Sequence[Sequence[LeftOut]]) -> tuple[LeftOut, ...]:
+    """The candidate's failures in what the baseline can do: never fails itself, or has a number and nobody else has."""
+    flawed = {entry.workload for entry in gapped[0] if entry.failed}
+    can = [workload for workload in sides[0] if workload not in sides[1] or workload not in flawed]
+    return tuple(entry for entry in gapped[1] if entry.failed and entry.workload in can)
+
+
 def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
     """Why two arms did not do the same work, empty if they did."""
     for part in sorted({key for result in (*baseline, *candidate) for key in result.work}):
@@ -448,13 +467,26 @@ def loss(spec: str) -> float:
 
 
 def gate(comparison: Comparison, spec: str) -> list[Pair]:
-    """Return the pairs that the gate `slower:5%` hits: verdict SLOWER and a ratio below 1 - 5 %.
+    """Return the pairs that hit the gate `slower:5%`: verdict SLOWER and a ratio below 1 - 5 %.
 
     The verdict makes sure that noise does not hit it, the estimated ratio that the loss is as large as was named.
+    Whatever the percentage, `comparison.lost` hits it too: no number at all is the worst loss, and a check that
+    fails in one run is no noise either, unless the baseline fails it as well.
     Raises ValueError for any other form of `spec`.
     """
     least = 1 - loss(spec)
     return [pair for pair in comparison.pairs if pair.verdict is Verdict.SLOWER and pair.ratio < least]
+
+
+def hits(comparison: Comparison, spec: str) -> list[str]:
+    """Return a sentence for each pair and each failure that hits the gate `slower:5%`; ValueError as in `gate`."""
+    one, other = comparison.baseline, comparison.candidate
+    slow = [f"{pair.workload}: {other} is {ratio(pair)} times as fast as {one}" for pair in gate(comparison, spec)]
+    failed = [
+        f"{entry.workload}: failed on {other}, and {one} has a number for it: {shorten(entry.reason, 200)}"
+        for entry in comparison.lost
+    ]
+    return [f"{spec} is hit: {said}" for said in slow + failed]
 
 
 def exit_code(comparison: Comparison, fail_on: str | None = None, *, strict: bool = False) -> int:
@@ -463,11 +495,10 @@ def exit_code(comparison: Comparison, fail_on: str | None = None, *, strict: boo
     2 (wrong usage, bad input: ValueError, OSError) and 3 (NotComparable) are the caller's, by exception.
     Raises ValueError for a malformed `fail_on`.
     """
-    hit = gate(comparison, fail_on) if fail_on is not None else []
+    if fail_on is not None and hits(comparison, fail_on):
+        return 1
     if not comparison.pairs:
         return 4
-    if hit:
-        return 1
     return 5 if strict and any(pair.verdict is Verdict.INCONCLUSIVE for pair in comparison.pairs) else 0
 
 

@@ -60,7 +60,10 @@ def binding(results: Sequence[Result], found: Mapping[str, float]) -> Share | No
 
 
 def sound(records: Sequence[Record]) -> list[Record]:
-    """Return an arm's records, in which results above 105 % of a limit have become failures that say so."""
+    """Return an arm's records, in which results above 105 % of a limit have become failures that say so.
+
+    They are no skips: nobody chose to go without the number, and a gate must not pass for want of it.
+    """
     found = peaks(records)
     return [_sound(record, found) for record in records]
 
@@ -70,7 +73,7 @@ def _sound(record: Record, found: Mapping[str, float]) -> Record:
     wrong = {result.workload: reason for result in record.results if (reason := _too_good(result, found))}
     if not wrong:
         return record
-    failures = [{"workload": workload, "reason": reason} for workload, reason in wrong.items()]
+    failures = [{"workload": workload, "reason": reason, "skipped": False} for workload, reason in wrong.items()]
     kept = tuple(result for result in record.results if result.workload not in wrong)
     return dataclasses.replace(record, results=kept, failures=(*record.failures, *failures))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from cifar.report.compare import Estimate, Pair
+    from cifar.report.compare import Estimate, LeftOut, Pair
     from cifar.report.record import Record
 
     Arms = dict[str, list[Record]]
@@ -109,6 +109,7 @@ class Report:
     refused: tuple[Refused, ...]
     answer: str
     notes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
     notes = [*notes, *nodes.sentences(nodes.spreads(records)), *nodes.apart(records)]
     answer = _answer(arms, comparisons, refused, notes)
-    view = _view(arms, comparisons, refused, notes) | {"answer": answer}
+    left_out = _left_out(arms, comparisons)
+    view = _view(arms, comparisons, refused, notes) | {"answer": answer, "left_out": _missing(left_out)}
     drawn = pictures(arms, comparisons)
     folder = Path(folder)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -163,7 +165,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
         path.write_text(template(path.name).render(view), encoding="utf-8")
     table(arms).to_csv(paths[2], index=False)
     drawn_files = tuple(path for pair in files for path in pair)
-    return Report(*paths, drawn_files, comparisons, refused, answer, tuple(notes))
+    return Report(*paths, drawn_files, comparisons, refused, answer, tuple(notes), left_out)
 
 
 def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> list[tuple[str, str]]:
@@ -357,7 +359,7 @@ def _dataset(records: Sequence[Record]) -> str:
 def _view(
     arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """All of the report but its answer and figures."""
+    """All of the report but its answer, its figures and what was left out."""
     records = _records(arms)
     return {
         "dataset": _dataset(records),
@@ -369,7 +371,6 @@ def _view(
         "meanings": _meanings(records),
         "environment": _fact_table(arms, "environment"),
         "fingerprint": _fact_table(arms, "fingerprint"),
-        "left_out": _left_out(arms, comparisons),
         "notes": list(notes),
         "files": [[arm, str(record.run), record.started, record.path.name] for arm in arms for record in arms[arm]],
         "campaigns": list(dict.fromkeys(record.campaign for record in records)),
@@ -474,13 +475,18 @@ def _fact_table(arms: Arms, part: str) -> dict[str, Any]:
     return {"arms": list(arms), "rows": rows}
 
 
-def _left_out(arms: Arms, comparisons: Sequence[Comparison]) -> list[Row]:
-    """All that the tables do not hold, with the arm and the reason, each once."""
+def _left_out(arms: Arms, comparisons: Sequence[Comparison]) -> tuple[LeftOut, ...]:
+    """All that the tables do not hold, each once."""
     found = [entry for arm, records in arms.items() for entry in compare.gaps(records, arm)]
     found += [entry for comparison in comparisons for entry in comparison.left_out]
+    return tuple(dict.fromkeys(found))
+
+
+def _missing(left_out: Sequence[LeftOut]) -> list[Row]:
+    """What was left out as rows: the workload, the arm and the reason."""
     return [
         [words(entry.workload) if entry.workload else "(whole run)", entry.arm, " ".join(entry.reason.split())]
-        for entry in dict.fromkeys(found)
+        for entry in left_out
     ]
 
 

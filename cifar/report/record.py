@@ -102,7 +102,8 @@ class Record:
     started: str
     fingerprint: Mapping[str, str | int | float | bool | None]
     environment: Mapping[str, Any]
-    failures: tuple[Mapping[str, str], ...]
+    failures: tuple[Mapping[str, Any], ...]
+    """Each with its workload, its reason and, where the record says so, whether it was skipped."""
     results: tuple[Result, ...]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from cifar.report.compare import LeftOut, NotComparable, Verdict
 from cifar.report.record import Record, Result, load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from conftest import Write  # type: ignore[import-not-found]
@@ -384,6 +386,46 @@ def test_gate_needs_the_verdict_and_the_size(slower: compare.Comparison) -> None
     assert compare.gate(slower, "slower:0.5%") != []
     noisy = compare.compare(made("cpu", [[0.5], [1.5]]), made("gpu", [[1.0], [2.0]]))
     assert compare.gate(noisy, "slower:0%") == []
+
+
+def failing(arm: str, runs: Sequence[int], *, skipped: bool | None = False) -> list[Record]:
+    """Three runs of an arm, of which `runs` have a reason in place of a number."""
+    failure = {"workload": "w", "reason": "not\n8"} | ({} if skipped is None else {"skipped": skipped})
+    return [
+        replace(record, results=(), failures=(failure,)) if record.run in runs else record
+        for record in made(arm, [[1.0], [1.001], [1.002]])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "code"),
+    [
+        pytest.param(failing("cpu", []), failing("gpu", [1, 2, 3]), 1, id="no number at all"),
+        pytest.param(failing("cpu", []), failing("gpu", [2]), 1, id="a failure in one run"),
+        pytest.param(failing("cpu", [1]), failing("gpu", [2]), 0, id="both fail at times"),
+        pytest.param(failing("cpu", [1]), failing("gpu", [1, 2, 3]), 1, id="fails at times, then always"),
+        pytest.param(failing("cpu", [1, 2, 3]), failing("gpu", [1, 2, 3]), 4, id="never worked"),
+        pytest.param(failing("cpu", [1]), failing("gpu", []), 0, id="mended"),
+        pytest.param(failing("cpu", []), failing("gpu", [2], skipped=True), 0, id="skipped"),
+        pytest.param(failing("cpu", []), failing("gpu", [2], skipped=None), 0, id="an older record"),
+    ],
+)
+def test_gate_is_hit_by_a_failure(baseline: list[Record], candidate: list[Record], code: int) -> None:
+    """A check that fails on the candidate alone hits any gate, and says so; without a gate it hits none."""
+    found = compare.compare(baseline, candidate)
+    assert compare.exit_code(found, "slower:99%") == code
+    said = [hit.rpartition(": ") for hit in compare.hits(found, "slower:99%")]
+    assert {(hit.partition(" for it: ")[0], reason) for hit, _, reason in said} == (
+        {("slower:99% is hit: w: failed on gpu, and cpu has a number", "not 8")} if code == 1 else set()
+    )
+    assert compare.exit_code(found) == (0 if found.pairs else 4)
+
+
+def test_hits_are_sentences(slower: compare.Comparison) -> None:
+    """A pair that hits the gate is said with its ratio."""
+    (said,) = compare.hits(slower, "slower:5%")
+    assert said.startswith("slower:5% is hit: w: gpu is 0.9000 (")
+    assert said.endswith(") times as fast as cpu")
 
 
 @pytest.mark.parametrize("spec", ["slower", "slower:5", "faster:5%", "slower:-5%", "slower:100%", "slower:x%", ""])

@@ -66,6 +66,14 @@ def test_too_good_a_result_is_refused_with_the_reason():
     assert any("106 %" in left.reason for left in found.left_out)
 
 
+def test_a_refused_result_is_no_skip():
+    """Where one of two measurements is broken, a gate cannot be passed for want of a number."""
+    candidate = [run(peak([1.0]), work([1.0], 1060), number=number) for number in (1, 2)]
+    found = compare.compare([run(peak([1.0]), work([1.0], 900), device="cpu#2")] * 2, candidate)
+    assert compare.exit_code(found, "slower:5%") == 1
+    assert "106 %" in compare.hits(found, "slower:5%")[0]
+
+
 @pytest.mark.parametrize(
     ("flop", "moved", "limit"),
     [

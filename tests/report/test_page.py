@@ -164,6 +164,23 @@ def test_nothing_measured_is_said(report: Any) -> None:
     assert len(pd.read_csv(found.csv)) == 0
 
 
+@pytest.mark.parametrize(("skipped", "code"), [(False, 1), (True, 0)])
+def test_failed_workloads_are_counted_and_hit_the_gate(
+    report: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], skipped: object, code: int
+) -> None:
+    """Both commands say how many workloads failed, and the gate's exit code follows; a skip is no failure."""
+    failures = [{"workload": "training[by=lesson]", "reason": "the loss is NaN", "skipped": skipped}]
+    few = {name: FEW[name] for name in ("training[feed=memory]", "startup[stage=import]")}
+    report({"cpu": {}, "gpu": {"faster": 20, "workloads": few, "failures": failures}})
+    for command in ("compare", "report"):
+        assert cli.main([command, str(tmp_path / "campaign"), "--fail-on", "slower:5%"]) == code
+        printed = capsys.readouterr().out
+        assert ("1 workload failed on gpu: training[by=lesson]\n" in printed) is not skipped
+        assert (
+            "is hit: training[by=lesson]: failed on gpu, and cpu has a number for it: every" in printed
+        ) is not skipped
+
+
 def test_inconclusive_says_how_many_runs_would_settle_it(report: Any) -> None:
     """What cannot be said is not said, and the way to know is."""
     found = report({"cpu": {"shift": 0.1}, "cpu#2": {"shift": 0.1, "faster": 0.95}})

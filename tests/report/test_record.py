@@ -112,6 +112,11 @@ def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
         pytest.param(lambda c: ours(c).update(arm=""), 'arm: "" is shorter than 1 character', id="arm without a name"),
         pytest.param(lambda c: ours(c).update(complete="yes"), 'complete: "yes" is not', id="complete as text"),
         pytest.param(lambda c: ours(c).update(failures=[{"workload": "a"}]), '"reason" is a', id="failure, no reason"),
+        pytest.param(
+            lambda c: ours(c).update(failures=[{"workload": "a", "reason": "b", "skipped": "no"}]),
+            'skipped: "no" is not',
+            id="skipped as text",
+        ),
         pytest.param(lambda c: c["benchmarks"].append(c["benchmarks"][0]), "by=lesson,batch=250] twice", id="twice"),
     ],
 )
