@@ -181,7 +181,8 @@ def roofline(arms: Arms) -> Figure | None:
     """Return FLOP/s against FLOP a byte, a panel for each arm, under the roof that its limits make; None without any.
 
     S. Williams, A. Waterman and D. Patterson, Communications of the ACM 52 (2009) 65-76: left of the ridge memory
-    binds, right of it arithmetic.  Bytes are counted as in the records; a cache may spare some of them.
+    binds, right of it arithmetic.  Bytes are counted as in the records; a cache may spare some of them.  Where a
+    workload lies above the roof the panel says why it can.
     """
     peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
     roofed = [arm for arm, found in peaks.items() if MEMORY in found and len(_arithmetic(found)) == 1]
@@ -194,7 +195,7 @@ def roofline(arms: Arms) -> Figure | None:
         figure, axes = _figure(columns, lines, width=5.5 * columns + 1, height=4.2 * lines)
         for panel, arm in zip(axes, roofed, strict=False):
             here = {workload: sides[arm] for workload, sides in results.items() if arm in sides}
-            _roof(panel, here, peaks[arm], list(arms).index(arm))
+            _roof(panel, here, peaks[arm], list(arms).index(arm), arms[arm][0].device)
             panel.set_title(arm)
         for panel in axes[len(roofed) :]:
             panel.remove()
@@ -528,7 +529,9 @@ def _computed(result: Result, arithmetic: str) -> float:
     return result.needs[arithmetic] / result.median
 
 
-def _roof(axes: Axes, results: Mapping[str, Sequence[Result]], peaks: Mapping[str, float], index: int) -> None:
+def _roof(
+    axes: Axes, results: Mapping[str, Sequence[Result]], peaks: Mapping[str, float], index: int, device: str
+) -> None:
     """One arm's roof and its workloads below it, forward passes hollow; large batches are named."""
     (arithmetic,) = _arithmetic(peaks)
     colour, marker = _look(index)
@@ -556,7 +559,19 @@ def _roof(axes: Axes, results: Mapping[str, Sequence[Result]], peaks: Mapping[st
     axes.set_ylabel("GFLOP/s")
     note = f"{words(arithmetic).removeprefix('Limit: ')}: {peaks[arithmetic] / 1e9:,.4g} GFLOP/s\n"
     note += f"memory: {peaks[MEMORY] / 1e9:,.4g} GB/s\nfilled: training; hollow: forward"
+    if above := _above(placed.values(), peaks, arithmetic, device):
+        note += "\n" + textwrap.fill(f"above the roof: {above}", 58)
     axes.annotate(note, (0.02, 0.97), xycoords="axes fraction", ha="left", va="top", fontsize=8.5)
+
+
+def _above(placed: Iterable[tuple[float, float]], peaks: Mapping[str, float], arithmetic: str, device: str) -> str:
+    """Why workloads of such intensities and speeds can lie above the roof; empty where none does."""
+    beaten = {
+        arithmetic if speed > peaks[arithmetic] else MEMORY: None
+        for intensity, speed in placed
+        if speed > min(intensity * peaks[MEMORY], peaks[arithmetic])
+    }
+    return "; ".join(limits.excuse(limit, device).reason for limit in beaten)
 
 
 def _rounds_of(axes: Axes, results: Sequence[Result], index: int, line: str) -> None:

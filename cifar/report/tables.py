@@ -167,14 +167,18 @@ def _feed(feed: limits.Feed | None) -> str:
 def _limits(arms: Arms) -> dict[str, Any]:
     """Each workload's share of the limit that binds it, on each arm."""
     peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
-    rows = []
+    rows, excuses = [], set()
     for workload, sides in figures.by_workload(arms).items():
         bound = {arm: limits.binding(results, peaks[arm]) for arm, results in sides.items()}
-        if any(bound.values()):
-            rows.append([words(workload), *(_share(bound.get(arm)) for arm in arms)])
+        found = {arm: share for arm, share in bound.items() if share}
+        if found:
+            rows.append([words(workload), *(_share(found.get(arm)) for arm in arms)])
+        above = [(one.limit, arms[arm][0].device) for arm, one in found.items() if one.share > 1]
+        excuses |= {limits.excuse(limit, device).reason for limit, device in above}
+    text = "Share of the limit that binds a workload: what this device did at most, measured in the same runs."
     return {
         "title": "How close to the limit",
-        "text": "Share of the limit that binds a workload: what this device did at most, measured in the same runs.",
+        "text": f"{text} Above 100\N{NO-BREAK SPACE}%: {'; '.join(sorted(excuses))}." if excuses else text,
         "first": "workload",
         "arms": list(arms),
         "rows": rows,
@@ -186,7 +190,9 @@ def _share(bound: limits.Share | None) -> str:
     if bound is None:
         return NONE
     limit = words(bound.limit).removeprefix("Limit: ")
-    return f"{100 * bound.share:.2g}\N{NO-BREAK SPACE}% of {limit[0].lower() + limit[1:]}"
+    return (
+        f"{number(100 * bound.share, 2 if bound.share < 1 else 3)}\N{NO-BREAK SPACE}% of {limit[0].lower() + limit[1:]}"
+    )
 
 
 def _costs(arms: Arms) -> dict[str, Any]:

@@ -204,6 +204,33 @@ def test_roofline_stands_on_the_limits_of_each_arm(write: Write, tmp_path: Path)
     assert max(roof.get_ydata()) == pytest.approx(200)
 
 
+@pytest.mark.parametrize(
+    ("needs", "reason"),
+    [
+        pytest.param((10**9, 10**8), "", id="below"),
+        pytest.param((10**12, 10**8), "above the roof: a GPU may convolve by Winograd", id="right of the bend"),
+        pytest.param((10**10, 10**11), "above the roof: caches spare memory", id="left of the bend"),
+    ],
+)
+def test_a_dot_above_the_roof_is_explained(write: Write, tmp_path: Path, needs: tuple[int, int], reason: str) -> None:
+    """What a GPU does beyond its roof is drawn there, within the panel, with the reason why it can be."""
+    path = write(tmp_path, "gpu", workloads=ROOFED, noise=0, shift=0)
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    entry["benchmarks"][0]["extra_info"]["needs"] = dict(
+        zip(("peak[what=matmul,type=float32]", "peak[what=copy]"), needs, strict=True)
+    )
+    entry["benchmarks"][2]["extra_info"]["flop"] = 10**11
+    entry["benchmarks"][3]["extra_info"]["bytes"] = 10**9
+    path.write_text(json.dumps(entry), encoding="utf-8")
+    figure = figures.roofline(by_arm(load(tmp_path)))
+    assert figure is not None
+    assert ("above the roof" in texts(figure)) is bool(reason)
+    assert reason in texts(figure)
+    (axes,) = figure.axes
+    (dot,) = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    assert axes.get_ylim()[0] < dot.get_ydata()[0] < axes.get_ylim()[1]
+
+
 def test_roofline_needs_limits(one: Arms) -> None:
     """Without measured limits there is no roof to draw."""
     assert figures.roofline(one) is None

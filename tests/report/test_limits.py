@@ -75,6 +75,39 @@ def test_a_refused_result_is_no_skip():
 
 
 @pytest.mark.parametrize(
+    ("device", "kind", "flop", "kept"),
+    [
+        pytest.param("cpu", "float32", 1060, False, id="a CPU multiplies as often as counted"),
+        pytest.param("gpu", "float32", 1060, True, id="float32"),
+        pytest.param("gpu:1", "tf32", 4190, True, id="tf32, and noise of 5 %"),
+        pytest.param("gpu", "bfloat16", 4210, False, id="more than any convolution saves"),
+    ],
+)
+def test_a_gpu_may_multiply_less_than_is_counted(device, kind, flop, kept):
+    """Winograd's method needs up to 4 times fewer multiplications: up to 4 x 105 % a GPU's result is kept."""
+    limit = f"peak[what=matmul,type={kind}]"
+    needy = result("forward[batch=1]", [1.0], 1, needs={limit: flop})
+    (found,) = limits.sound([run(result(limit, [1.0], flop=1000), needy, device=device)])
+    assert (needy in found.results) is kept
+
+
+@pytest.mark.parametrize(("nbytes", "kept"), [(1900, True), (2200, False)])
+def test_a_batch_in_the_hosts_caches_is_sent_faster(nbytes, kept):
+    """Of the two passes through the host's memory that sending pageable memory takes, caches spare one at most."""
+    sent = "peak[what=to-device]"
+    needy = result("forward[batch=1]", [1.0], 1, needs={sent: nbytes})
+    (found,) = limits.sound([run(result(sent, [1.0], bytes=1000), needy, device="gpu")])
+    assert (needy in found.results) is kept
+
+
+def test_every_limit_is_looked_at():
+    """The largest share may have an excuse where a smaller one has none."""
+    copied = result("peak[what=copy]", [1.0], bytes=100)
+    runs = [run(peak([1.0]), copied, work([1.0], 1060, **{"peak[what=copy]": 10_000}))]
+    assert limits.sound(runs)[0].failures[0]["reason"].startswith("106 % of peak[what=matmul")
+
+
+@pytest.mark.parametrize(
     ("flop", "moved", "limit"),
     [
         pytest.param(1040, 1, "peak[what=copy]", id="within 5 %"),

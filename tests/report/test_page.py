@@ -358,6 +358,25 @@ def test_share_of_the_limit_is_told(report: Any) -> None:
     assert "| Forward, batch 1, input on the host | 50\N{NO-BREAK SPACE}% of memory, copied | \N{EN DASH} |" in said
 
 
+@pytest.mark.parametrize(
+    ("arm", "flop", "said"),
+    [
+        pytest.param("gpu", 12_000_000, "50\N{NO-BREAK SPACE}% of matrix product in float32", id="below"),
+        pytest.param("gpu", 36_000_000, "150\N{NO-BREAK SPACE}% of matrix product in float32", id="Winograd"),
+        pytest.param("cpu", 24_900_000, "104\N{NO-BREAK SPACE}% of matrix product in float32", id="noise"),
+    ],
+)
+def test_share_above_the_limit_is_explained(report: Any, arm: str, flop: int, said: str) -> None:
+    """A share above 100 % stands with the reason why it can be, and that below without."""
+    arithmetic = "peak[what=matmul,type=float32]"
+    exact = {"workloads": {"forward[batch=1,input=host]": (1, 1.0), arithmetic: (None, 1.0)}, "noise": 0, "shift": 0}
+    found = report({arm: exact | {"extra": {"needs": {arithmetic: flop}, "flop": 24_000_000}}}, runs=(1,))
+    page_said = found.markdown.read_text(encoding="utf-8")
+    assert f"| Forward, batch 1, input on the host | {said} |" in page_said
+    assert ("Above 100\N{NO-BREAK SPACE}%:" in page_said) is ("104" in said or "150" in said)
+    assert ("Winograd" in page_said) is ("150" in said)
+
+
 def test_environment_of_runs_is_summed_up(report: Any, write: Write, tmp_path: Path) -> None:
     """Equal facts stand once, numbers that differ as a range, other facts as a list."""
     facts = {"load": 0.5, "host": "a", "ok": True, "none": None}
