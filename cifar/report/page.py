@@ -88,6 +88,7 @@ COLUMNS = [
 
 CPU_MODEL = ("node.cpu_model", "cpu_model")
 CPU_CORES = ("node.cpus", "cpus")
+CPU_THREADS = ("node.hyperthreading",)
 GPU_MODEL = ("device.gpu", "gpus.0.name", "gpu")
 GPU_REASON = ("gpus.unmeasurable", "device.gpu.unmeasurable")
 DIGEST = ("dataset.digest", "dataset")
@@ -327,18 +328,21 @@ def _machine(arm: str, records: Sequence[Record]) -> str:
     if records[0].device != "cpu":
         model = _fact(records, GPU_MODEL)
         return f"{arm} ({model})" if model else arm
-    model, cores = _fact(records, CPU_MODEL), _fact(records, CPU_CORES)
-    parts = [part for part in (model, _cores(cores)) if part]
+    unit = "hardware thread" if _fact(records, CPU_THREADS) == "True" else "core"
+    parts = [part for part in (_fact(records, CPU_MODEL), _cores(_fact(records, CPU_CORES), unit)) if part]
     return f"{arm} ({', '.join(parts)})" if parts else arm
 
 
-def _cores(cores: str | None) -> str:
-    """The number of cores in words; a cgroup may grant parts of one. Empty where it is not known."""
+def _cores(cores: str | None, unit: str) -> str:
+    """The number of logical processors in words, which are hardware threads where a core has several.
+
+    A cgroup may grant parts of one. Empty where it is not known.
+    """
     try:
         count = float(cores or "")
     except ValueError:
         return ""
-    return f"{count:g} core{'s' * (count != 1)}"
+    return f"{count:g} {unit}{'s' * (count != 1)}"
 
 
 def _dataset(records: Sequence[Record]) -> str:

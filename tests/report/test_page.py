@@ -397,6 +397,16 @@ def test_cores_are_counted_in_words(report: Any, cpus: object, expected: str) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("on", "expected"),
+    [(True, "64 hardware threads"), (False, "64 cores"), (None, "64 cores"), ({"unmeasurable": "x"}, "64 cores")],
+)
+def test_threads_of_one_core_are_not_called_cores(report: Any, on: object, expected: str) -> None:
+    """Where hyperthreading is on, what was allotted is hardware threads; where it is off or not known, cores."""
+    environment = {"node": {"cpu_model": "AMD EPYC", "cpus": 64, "hyperthreading": on}}
+    assert f"cpu (AMD EPYC, {expected}) does" in report({"cpu": {"environment": environment}}, runs=(1,)).answer
+
+
 def test_device_without_a_name_is_called_by_its_arm(report: Any) -> None:
     """An environment without facts leaves the arms' names."""
     assert "gpu is" in report({"cpu": {"environment": {}}, "gpu": {"environment": {}, "faster": 20}}).answer
