@@ -97,18 +97,19 @@ def add_report(commands: Any) -> None:  # noqa: ANN401
     parser = commands.add_parser("report", help="write the report of any number of campaigns")
     parser.set_defaults(command=_report)
     parser.add_argument("paths", nargs="*", type=Path, help="campaigns' folders or records (default: the latest)")
-    parser.add_argument("--out", type=Path, help="the report's folder (default: the first of PATHS)")
+    parser.add_argument(
+        "--out", type=Path, help="the report's folder (default: the campaign's, of several the one that holds them all)"
+    )
     add_judgement(parser)
 
 
 def _report(options: argparse.Namespace) -> int:
     """Write the report and print its comparisons."""
     from cifar.measure import campaign  # noqa: PLC0415
-    from cifar.report import record  # noqa: PLC0415
+    from cifar.report import page, record  # noqa: PLC0415
 
     paths = options.paths or [campaign.latest(Path("results"))]
-    folder = options.out or (paths[0] if paths[0].is_dir() else paths[0].parent)
-    return write_report(options, record.load(*paths), folder, paths)
+    return write_report(options, record.load(*paths), options.out or page.default_folder(paths), paths)
 
 
 def write_report(options: argparse.Namespace, records: list[Record], folder: Path, sources: Sequence[Path]) -> int:

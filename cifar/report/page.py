@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, numbe
 from cifar.report.record import by_arm, in_order, words
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
@@ -167,6 +167,20 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     table(arms).to_csv(paths[2], index=False)
     drawn_files = tuple(path for pair in files for path in pair)
     return Report(*paths, drawn_files, comparisons, refused, answer, tuple(notes), left_out)
+
+
+def default_folder(sources: Iterable[str | os.PathLike[str]]) -> Path:
+    """Return where the report of `sources`, campaigns' folders or records, goes if nobody says: into their folder.
+
+    That of several goes into the folder that holds them all, so that each keeps its own; into the first where that is
+    the current or the root folder, which are nobody's.
+    """
+    paths = map(Path, sources)
+    folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+    common, here = Path(os.path.commonpath([folder.resolve() for folder in folders])), Path.cwd()
+    if len(folders) == 1 or common in (here, Path(common.anchor)):
+        return folders[0]
+    return common.relative_to(here) if common.is_relative_to(here) else common
 
 
 def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> list[tuple[str, str]]:

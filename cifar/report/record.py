@@ -141,7 +141,7 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
     """Return the records of all `paths`, each a file or a campaign's folder, in order of arm and run.
 
     `campaign.json` in a folder is no record and is passed over; any other JSON there has to be one. A campaign in
-    which nothing was measured has no records.
+    which nothing was measured has no records, nor have the figures of a report that stands beside campaigns.
     Campaigns of one name in several folders are named by these too, see `told_apart`.
     Raises OSError and ValueError as `read` does, and ValueError for a folder that is no campaign and for two
     files that claim to be the same run of the same arm in the same campaign, or that are copies of one, wherever.
@@ -289,6 +289,8 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.glob("*.json") if file.name not in NOT_RECORDS)
+    if path.name == "figures" and (path.parent / "report.html").exists():
+        return []  # `results/nodes-100/*/` names it too
     if not files and not any((path / name).exists() for name in NOT_RECORDS):
         inside = sorted(str(folder) for folder in path.iterdir() if any(folder.glob("*.json")))
         remedy = f"name one of its campaigns, such as {inside[-1]}" if inside else "name a campaign's folder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,7 +16,6 @@ from cifar.report.record import by_arm, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from conftest import Write  # type: ignore[import-not-found]
 
@@ -410,6 +410,46 @@ def test_threads_of_one_core_are_not_called_cores(report: Any, on: object, expec
 def test_device_without_a_name_is_called_by_its_arm(report: Any) -> None:
     """An environment without facts leaves the arms' names."""
     assert "gpu is" in report({"cpu": {"environment": {}}, "gpu": {"environment": {}, "faster": 20}}).answer
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        pytest.param(["results/one"], "results/one", id="a campaign"),
+        pytest.param(["results/one/cpu-1.json"], "results/one", id="a record"),
+        pytest.param(["results/one/cpu-1.json", "results/one"], "results/one", id="one campaign twice"),
+        pytest.param(["results/n/one", "results/n/two"], "results/n", id="a job's nodes"),
+        pytest.param(["results/n/one", "results/two"], "results", id="here and there"),
+        pytest.param(["one", "two"], "one", id="in the current folder"),
+        pytest.param(["{}/results/n/one", "results/n/two"], "results/n", id="one of them absolute"),
+        pytest.param(["{}/../a", "{}/../b"], "{}/..", id="elsewhere"),
+        pytest.param(["/proc", "{}/results/one"], "/proc", id="nothing in common"),
+    ],
+)
+def test_a_report_goes_where_its_campaigns_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], expected: str
+) -> None:
+    """The folder that holds several campaigns has their report, so that none of theirs is overwritten."""
+    here = tmp_path / "here"
+    for folder in ("results/n/one", "results/n/two", "results/one", "results/two", "one", "two", "../a", "../b"):
+        (here / folder).mkdir(parents=True)
+    monkeypatch.chdir(here)
+    found = page.default_folder(source.format(here) for source in sources)
+    assert found == Path(expected.format(here)) or found == Path(expected.format(here)).resolve()
+
+
+def test_a_report_on_several_campaigns_leaves_theirs_alone(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pattern that names all nodes of a job works a second time, when the report's figures lie among them."""
+    for day, node in enumerate(("node1", "node2"), start=1):
+        write(tmp_path / "nodes-100" / node, campaign=node, day=day, workloads=FEW)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert cli.main(["report", *map(str, sorted(Path("nodes-100").glob("*/")))]) == 0
+        assert (tmp_path / "nodes-100/report.html").exists()
+    assert not (tmp_path / "nodes-100/node1/report.html").exists()
+    assert len(list(Path("nodes-100").glob("*/"))) == 3
 
 
 def test_a_report_without_space_names_its_folder_and_the_remedy(
