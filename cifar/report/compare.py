@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+MARGIN = 0.05
+"""Of equivalence, if nobody names another."""
 LEVEL = 0.05
 """Error allowed: of each interval's coverage, and of any false FASTER or SLOWER in a comparison."""
 POWER = 0.8
@@ -255,7 +257,7 @@ def two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
 def compare(
     baseline: Sequence[Record],
     candidate: Sequence[Record],
-    margin: float = 0.05,
+    margin: float = MARGIN,
     allow: Iterable[str] = (),
     names: tuple[str, str] | None = None,
 ) -> Comparison:

@@ -136,7 +136,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     records: Sequence[Record],
     folder: str | os.PathLike[str],
     *,
-    margin: float = 0.05,
+    margin: float = compare.MARGIN,
     baseline: str | None = None,
     allow: Iterable[str] = (),
     notes: Sequence[str] = (),
@@ -150,14 +150,15 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     if not records:
         message = "there are no records to report on: measure some with `cifar bench`"
         raise ValueError(message)
+    folder, allow = Path(folder), tuple(allow)
     arms = {arm: limits.sound(runs) for arm, runs in by_arm(records).items()}
     comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
     notes = [*notes, *nodes.sentences(nodes.spreads(records)), *nodes.apart(records)]
     answer = _answer(arms, comparisons, refused, notes)
     left_out = _left_out(arms, comparisons)
     view = _view(arms, comparisons, refused, notes) | {"answer": answer, "left_out": _missing(left_out)}
+    view["command"] = _command(records, folder, margin, allow)
     drawn = pictures(arms, comparisons)
-    folder = Path(folder)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files = [figures.save(picture.figure, folder / "figures", picture.name) for picture in drawn]
     view["figures"] = [shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]
@@ -377,7 +378,7 @@ def _dataset(records: Sequence[Record]) -> str:
 def _view(
     arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """All of the report but its answer, its figures and what was left out."""
+    """All of the report but its answer, its figures, what was left out and the command."""
     records = _records(arms)
     return {
         "dataset": _dataset(records),
@@ -392,7 +393,6 @@ def _view(
         "notes": list(notes),
         "files": [[arm, str(record.run), record.started, record.path.name] for arm in arms for record in arms[arm]],
         "campaigns": list(dict.fromkeys(record.campaign for record in records)),
-        "command": _command(records),
         "runs": ", ".join(f"{arm} {len(runs)}" for arm, runs in arms.items()),
     }
 
@@ -508,10 +508,13 @@ def _missing(left_out: Sequence[LeftOut]) -> list[Row]:
     ]
 
 
-def _command(records: Sequence[Record]) -> str:
-    """The command that writes this report again."""
-    folders = dict.fromkeys(str(record.path.parent) for record in records)
-    return f"cifar report {shlex.join(folders)}"
+def _command(records: Sequence[Record], folder: Path, margin: float, allow: Sequence[str]) -> str:
+    """The command that writes this report again, with the options that are not the default."""
+    folders = list(dict.fromkeys(str(record.path.parent) for record in records))
+    options = [f"--allow={field}" for field in allow]
+    options += [f"--margin={margin}"] if margin != compare.MARGIN else []
+    options += [f"--out={folder}"] if folder.resolve() != default_folder(folders).resolve() else []
+    return shlex.join(["cifar", "report", *folders, *options])
 
 
 def shown(picture: Picture, png: Path, svg: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,24 @@ def test_allowed_fields_are_printed(report: Any) -> None:
     for said in (text(found), found.markdown.read_text(encoding="utf-8")):
         assert "Allowed to differ, on request" in said
         assert "2.22" in said
+
+
+def test_command_writes_the_report_again(report: Any, write: Write, tmp_path: Path) -> None:
+    """The command has all options that are not the default, as a shell takes them, and it does what it says."""
+    options = {"allow": ["a field", "keras"], "margin": 0.0725}
+    found = report({"cpu": {}, "gpu": {"fingerprint": {"keras": "3.16"}}}, runs=(1,), **options)
+    assert found.refused
+    command = (
+        f"cifar report {tmp_path}/campaign '--allow=a field' --allow=keras --margin=0.0725 --out={tmp_path}/report"
+    )
+    content = found.markdown.read_text(encoding="utf-8")
+    assert f"`{command}` writes this report again." in content
+    found.markdown.unlink()
+    assert cli.main(shlex.split(command)[1:]) == 3
+    assert found.markdown.read_text(encoding="utf-8") == content
+    folder = write(tmp_path / "alone", workloads=FEW).parent
+    plain = page.write(load(folder), folder)
+    assert f"`cifar report {folder}` writes this report again." in plain.markdown.read_text(encoding="utf-8")
 
 
 def test_arms_without_a_common_workload_are_no_comparison(report: Any) -> None:
