@@ -557,11 +557,18 @@ def _roof(
     _plain_log(axes, "y")
     axes.set_xlabel("arithmetic intensity (FLOP / byte)")
     axes.set_ylabel("GFLOP/s")
-    note = f"{words(arithmetic).removeprefix('Limit: ')}: {peaks[arithmetic] / 1e9:,.4g} GFLOP/s\n"
-    note += f"memory: {peaks[MEMORY] / 1e9:,.4g} GB/s\nfilled: training; hollow: forward"
+    low, high = axes.dataLim.intervaly
+    axes.set_ylim(low / 1.5, high * (high / low) ** 0.35)  # room for the note above the roof
+    note = f"{words(arithmetic).removeprefix('Limit: ')}: {_round(peaks[arithmetic] / 1e9)} GFLOP/s\n"
+    note += f"memory: {_round(peaks[MEMORY] / 1e9)} GB/s\nfilled: training; hollow: forward"
     if above := _above(placed.values(), peaks, arithmetic, device):
         note += "\n" + textwrap.fill(f"above the roof: {above}", 58)
     axes.annotate(note, (0.02, 0.97), xycoords="axes fraction", ha="left", va="top", fontsize=8.5)
+
+
+def _round(value: float) -> str:
+    """Four digits at most: 17,600; 875.3; 10."""
+    return f"{float(f'{value:.4g}'):,.10g}"
 
 
 def _above(placed: Iterable[tuple[float, float]], peaks: Mapping[str, float], arithmetic: str, device: str) -> str:

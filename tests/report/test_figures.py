@@ -202,14 +202,15 @@ def test_roofline_stands_on_the_limits_of_each_arm(write: Write, tmp_path: Path)
     assert "matrix product in float32: 200 GFLOP/s\nmemory: 10 GB/s" in texts(figure)
     (roof,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2]
     assert max(roof.get_ydata()) == pytest.approx(200)
+    assert figure.axes[0].get_ylim()[1] > 2 * 200  # where the note stands
 
 
 @pytest.mark.parametrize(
     ("needs", "reason"),
     [
-        pytest.param((10**9, 10**8), "", id="below"),
-        pytest.param((10**12, 10**8), "above the roof: a GPU may convolve by Winograd", id="right of the bend"),
-        pytest.param((10**10, 10**11), "above the roof: caches spare memory", id="left of the bend"),
+        pytest.param((10**11, 10**10), "", id="below"),
+        pytest.param((10**14, 10**10), "above the roof: a GPU may convolve by Winograd", id="right of the bend"),
+        pytest.param((10**12, 10**13), "above the roof: caches spare memory", id="left of the bend"),
     ],
 )
 def test_a_dot_above_the_roof_is_explained(write: Write, tmp_path: Path, needs: tuple[int, int], reason: str) -> None:
@@ -219,11 +220,12 @@ def test_a_dot_above_the_roof_is_explained(write: Write, tmp_path: Path, needs: 
     entry["benchmarks"][0]["extra_info"]["needs"] = dict(
         zip(("peak[what=matmul,type=float32]", "peak[what=copy]"), needs, strict=True)
     )
-    entry["benchmarks"][2]["extra_info"]["flop"] = 10**11
-    entry["benchmarks"][3]["extra_info"]["bytes"] = 10**9
+    entry["benchmarks"][2]["extra_info"]["flop"] = 10**13 + 1
+    entry["benchmarks"][3]["extra_info"]["bytes"] = 10**11
     path.write_text(json.dumps(entry), encoding="utf-8")
     figure = figures.roofline(by_arm(load(tmp_path)))
     assert figure is not None
+    assert "matrix product in float32: 20,000 GFLOP/s\nmemory: 1,000 GB/s" in texts(figure)
     assert ("above the roof" in texts(figure)) is bool(reason)
     assert reason in texts(figure)
     (axes,) = figure.axes
