@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cifar.report.compare import LeftOut
+    from cifar.report.nodes import Spread
     from cifar.report.record import Record
 
 _WIDTH_OF_FILES = 200
@@ -136,6 +137,7 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
         print(note)
     print(f"Report: {report.html}")
     codes = [_judged(found, options) for found in report.comparisons]
+    codes += [_judged_nodes(report.spreads, options.fail_on)]
     codes += [NOT_COMPARABLE for _ in report.refused]
     return next((code for code in (1, NOT_COMPARABLE, NOTHING_MEASURED, 5) if code in codes), 0)
 
@@ -147,6 +149,16 @@ def _judged(comparison: Any, options: argparse.Namespace) -> int:  # noqa: ANN40
     for hit in compare.hits(comparison, options.fail_on) if options.fail_on is not None else ():
         print(hit)
     return compare.exit_code(comparison, options.fail_on, strict=options.strict)
+
+
+def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
+    """1 where a node is off by more than the gate lets go, which is printed, else 0."""
+    from cifar.report import compare, nodes  # noqa: PLC0415
+
+    hits = nodes.slower(spreads, 1 - compare.loss(fail_on)) if fail_on is not None else []
+    for hit in hits:
+        print(f"{fail_on} is hit: {hit}")
+    return int(bool(hits))
 
 
 def _notes(paths: Sequence[Path]) -> list[str]:

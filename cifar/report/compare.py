@@ -140,6 +140,8 @@ class Comparison:
     allowed: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
     lost: tuple[LeftOut, ...] = ()
     """The candidate's failures in what the baseline can do; see `gate`."""
+    evidence: str = "run"
+    """What each speed of an estimate is that of: a run, or a node."""
 
 
 # --- statistics: pure functions of arrays, so that the simulation in the tests runs what `compare` runs
@@ -254,17 +256,20 @@ def two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
 # --- records
 
 
-def compare(
+def compare(  # noqa: PLR0913 - what, by what measure, and two words for it
     baseline: Sequence[Record],
     candidate: Sequence[Record],
     margin: float = MARGIN,
     allow: Iterable[str] = (),
     names: tuple[str, str] | None = None,
+    *,
+    evidence: str = "run",
 ) -> Comparison:
     """Return what the records of one arm, the candidate, say against those of another, the baseline.
 
     The unit of evidence is the run: of each run the median round counts, as log speed, so that a ratio and its
-    inverse are treated alike. Workloads are paired by name; `names` are shown in place of the arms' own.
+    inverse are treated alike. Workloads are paired by name; `names` are shown in place of the arms' own, and
+    `evidence` is what a record is called: a run, or a node where it stands for all of a node's (`nodes.means`).
     An arm without records gives a comparison without pairs (exit code 4).
     Raises NotComparable where a fingerprint field has more than one value over both arms and is not in `allow`,
     and ValueError for a margin not above 0 and for records of more than one arm on a side.
@@ -276,7 +281,7 @@ def compare(
     allowed = _comparable(baseline, candidate, frozenset(allow))
     kept = [limits.sound(side) for side in (baseline, candidate)]
     sides = [_measured(side) for side in kept]
-    gapped = [gaps(side, label) for label, side in zip(labels, kept, strict=True)]
+    gapped = [gaps(side, label, evidence) for label, side in zip(labels, kept, strict=True)]
     both = in_order(workload for workload in sides[0] if workload in sides[1])
     unequal = {name: reason for name in both if (reason := _unequal(sides[0][name], sides[1][name]))}
     left_out = [
@@ -285,8 +290,8 @@ def compare(
         *(LeftOut(name, " and ".join(labels), reason) for name, reason in unequal.items()),
     ]
     left_out += _unpaired(sides, labels)
-    pairs = _pairs([(name, sides[0][name], sides[1][name]) for name in both if name not in unequal], margin)
-    return Comparison(labels[0], labels[1], margin, pairs, tuple(left_out), allowed, _lost(sides, gapped))
+    pairs = _pairs([(name, sides[0][name], sides[1][name]) for name in both if name not in unequal], margin, evidence)
+    return Comparison(*labels, margin, pairs, tuple(left_out), allowed, _lost(sides, gapped), evidence)
 
 
 def estimate(results: Sequence[Result]) -> Estimate:
@@ -311,10 +316,10 @@ def within(records: Sequence[Record], slow: str, fast: str) -> Estimate | None:
     return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), tuple(values), unit="")
 
 
-def gaps(records: Sequence[Record], arm: str) -> list[LeftOut]:
+def gaps(records: Sequence[Record], arm: str, evidence: str = "run") -> list[LeftOut]:
     """Return what an arm's records lack: failures, runs cut short, workloads that only some of its runs have."""
     workloads = dict.fromkeys(result.workload for record in records for result in record.results)
-    found = _failed(records, arm)
+    found = _failed(records, arm, evidence)
     for record in records:
         failed = {failure["workload"] for failure in record.failures}
         missing = workloads.keys() - failed - {result.workload for result in record.results}
@@ -328,15 +333,15 @@ def gaps(records: Sequence[Record], arm: str) -> list[LeftOut]:
     return found
 
 
-def _failed(records: Sequence[Record], arm: str) -> list[LeftOut]:
-    """What has no number for a reason that the runs give, each reason once with its runs."""
+def _failed(records: Sequence[Record], arm: str, evidence: str) -> list[LeftOut]:
+    """What has no number for a reason that the runs give, each reason once with its runs; a node's names the node."""
     runs: dict[tuple[str, str, bool], list[int]] = {}
     for record in records:
         for failure in record.failures:
             failed = failure.get("skipped") is False
             runs.setdefault((failure["workload"], failure["reason"], failed), []).append(record.run)
     return [
-        LeftOut(workload, arm, f"{_which(numbers, len(records))}: {reason}", failed)
+        LeftOut(workload, arm, f"{_which(numbers, len(records))}: {reason}" if evidence == "run" else reason, failed)
         for (workload, reason, failed), numbers in runs.items()
     ]
 
@@ -420,7 +425,9 @@ def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
     return ""
 
 
-def _pairs(measured: Sequence[tuple[str, list[Result], list[Result]]], margin: float) -> tuple[Pair, ...]:
+def _pairs(
+    measured: Sequence[tuple[str, list[Result], list[Result]]], margin: float, evidence: str
+) -> tuple[Pair, ...]:
     """Each workload's pair; the verdicts see all p values as one family."""
     estimates = [(estimate(one), estimate(other)) for _, one, other in measured]
     tests = [welch(np.log(one.values), np.log(other.values)) for one, other in estimates]
@@ -432,7 +439,9 @@ def _pairs(measured: Sequence[tuple[str, list[Result], list[Result]]], margin: f
         measured, estimates, tests, adjusted, verdicts, strict=True
     ):
         verdict, known = Verdict(str(said)), not math.isnan(p)
-        needed, reason = _outlook(one, other, margin, family) if verdict is Verdict.INCONCLUSIVE else (None, "")
+        needed, reason = (
+            _outlook(one, other, margin, family, evidence) if verdict is Verdict.INCONCLUSIVE else (None, "")
+        )
         pair = Pair(
             *(workload, one, other, float(np.exp(test.difference))),
             interval=Interval(float(np.exp(test.low)), float(np.exp(test.high))) if known else None,
@@ -446,14 +455,20 @@ def _pairs(measured: Sequence[tuple[str, list[Result], list[Result]]], margin: f
     return tuple(pairs)
 
 
-def _outlook(baseline: Estimate, candidate: Estimate, margin: float, family: int) -> tuple[int | None, str]:
-    """How many runs would settle an inconclusive pair, and that or why not in words."""
+def _outlook(
+    baseline: Estimate, candidate: Estimate, margin: float, family: int, evidence: str
+) -> tuple[int | None, str]:
+    """How many runs, or nodes, would settle an inconclusive pair, and that or why not in words."""
     if min(baseline.runs, candidate.runs) == 1:
-        return None, "one run has no interval: measure at least 2 runs an arm, better 5"
+        return None, f"one {evidence} has no interval: measure at least 2 {evidence}s an arm, better 5"
     if baseline.interval is None and candidate.interval is None:
-        return None, "all runs of an arm took exactly the same time: the clock is too coarse, or records are copies"
+        same = f"all {evidence}s of an arm took exactly the same time"
+        return None, f"{same}: the clock is too coarse, or records are copies"
     needed = runs_needed(np.log(baseline.values), np.log(candidate.values), margin, family)
-    return needed, f"{f'more than {MOST_RUNS}' if needed is None else f'about {needed}'} runs an arm would settle it"
+    return (
+        needed,
+        f"{f'more than {MOST_RUNS}' if needed is None else f'about {needed}'} {evidence}s an arm would settle it",
+    )
 
 
 # --- what follows from a comparison

@@ -1,11 +1,12 @@
-"""Nodes: records of several nodes go in; how nodes and runs scatter, and which node is off, come out."""
+"""Nodes: records of several nodes go in; how they scatter, which is off, and arms over all nodes come out."""
 
 from __future__ import annotations
 
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from cifar.report.record import Record
+    from cifar.report.record import Record, Result
 
     Floats = NDArray[np.float64]
 
@@ -121,6 +122,16 @@ def apart(records: Iterable[Record]) -> list[str]:
     return said
 
 
+def slower(found: Sequence[Spread], least: float) -> list[str]:
+    """Return a sentence for each node that is off and in a workload less than `least` times as fast as the others."""
+    return [
+        f"{words(spread.workload)} on {spread.arm}: {_said(one)}"
+        for spread in found
+        for one in spread.deviations
+        if one.off and one.ratio < least
+    ]
+
+
 def row(spread: Spread) -> list[str]:
     """Return a workload's scatter in words: its name, then what HEADER names."""
     scatter = (NONE if math.isnan(part) else f"{100 * part:.2g}\N{NO-BREAK SPACE}%" for part in spread.components)
@@ -133,6 +144,69 @@ def name(record: Record) -> str | None:
     node = record.environment.get("node")
     hostname = node.get("hostname") if isinstance(node, dict) else None
     return None if not isinstance(hostname, str) or re.fullmatch("[0-9a-f]{12}", hostname) else hostname
+
+
+# --- arms over their nodes
+
+
+def pools(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Return the records of each arm that several nodes measured, as `gpu over 4 nodes`, node after node.
+
+    {} where not all can be pooled: a record that names no node, or nodes of an arm that differ in a fingerprint.
+    """
+    measured = [record for record in records if record.results]
+    groups = _groups(measured)
+    arms = dict(groups)
+    if len(arms) < len(groups) or not all(map(name, measured)):
+        return {}
+    nodes = {arm: list(dict.fromkeys(map(name, runs))) for arm, runs in arms.items()}
+    return {
+        f"{arm} over {len(nodes[arm])} nodes": sorted(runs, key=lambda run: nodes[run.arm].index(name(run)))
+        for arm, runs in arms.items()
+        if len(nodes[arm]) > 1
+    }
+
+
+def means(runs: Sequence[Record]) -> list[Record]:
+    """Return one record a node, whose results have the geometric mean of the speeds of its runs' median rounds.
+
+    With them the unit of evidence is the node, for all that takes records. They name no limits: those are a node's.
+    """
+    by_node: dict[str, list[Record]] = {}
+    for run in runs:
+        by_node.setdefault(str(name(run)), []).append(run)
+    workloads = dict.fromkeys(result.workload for run in runs for result in run.results)
+    return [_mean(place, node, here, list(workloads)) for place, (node, here) in enumerate(by_node.items(), start=1)]
+
+
+def _mean(place: int, node: str, runs: Sequence[Record], workloads: Sequence[str]) -> Record:
+    """The runs of one node as one record; what it lacks of the workloads is a failure that names the node."""
+    found: dict[str, list[Result]] = {}
+    for run in runs:
+        for result in run.results:
+            found.setdefault(result.workload, []).append(result)
+    lacking = [{"workload": one, "reason": f"{node} has no number for it"} for one in workloads if one not in found]
+    facts: dict[str, Any] = {"run": place, "campaign": node, "complete": True, "failures": tuple(lacking)}
+    return replace(runs[0], **facts, results=tuple(_one(results) for results in found.values()))
+
+
+def _one(results: Sequence[Result]) -> Result:
+    """The results of one workload as one: the mean speed, the median warm-up and the median part within the steps."""
+    seconds = results[0].amount / compare.estimate(results).value
+    first = [result.warmup_seconds for result in results if result.warmup_seconds is not None]
+    within = [1 - result.outside_steps for result in results if result.outside_steps is not None]
+    work = {
+        part: " and ".join(sorted({result.work.get(part, compare.ABSENT) for result in results}))
+        for part in dict.fromkeys(part for result in results for part in result.work)
+    }
+    return replace(
+        results[0],
+        seconds=(seconds,),
+        warmup_seconds=median(first) if first else None,
+        step_seconds=(seconds * median(within),) if within else (),
+        work=work,
+        needs={},
+    )
 
 
 # --- statistics: pure functions of arrays, so that the simulation in the tests runs what `spreads` runs

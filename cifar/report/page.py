@@ -18,11 +18,12 @@ from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, numbe
 from cifar.report.record import by_arm, in_order, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
     from cifar.report.compare import Estimate, LeftOut, Pair
+    from cifar.report.nodes import Spread
     from cifar.report.record import Record
 
     Arms = dict[str, list[Record]]
@@ -40,7 +41,7 @@ PICTURES = {
     "throughput": (
         "throughput",
         "Throughput by device and batch size",
-        "Images per second of each arm, on logarithmic axes; bars are 95 % intervals, every small dot is a run.",
+        "Images per second of each arm, on logarithmic axes; bars are 95 % intervals, small dots runs (or nodes).",
     ),
     "ladders": (
         "ladders",
@@ -69,6 +70,8 @@ PICTURES = {
     ),
 }
 NODES = "Each node's speed over the mean of all, a dot a node, for each workload; a node that is off is named."
+MOST_RATIOS = 4
+"""Comparisons of single nodes that have a figure each; of more none has."""
 RATIOS = "Ratio of the speeds with its 95 % interval for each workload; the band is the margin of equivalence."
 """Name of the files, title and text of the figures."""
 
@@ -99,7 +102,7 @@ DIGEST = ("dataset.digest", "dataset")
 class Report:
     """The files that were written, and what they say; `refused` are pairs of arms that are not comparable.
 
-    `notes` are those that were given, and a sentence for each node that is off.
+    `notes` are those that were given, and a sentence for each node that is off; `spreads` say how nodes scatter.
     """
 
     html: Path
@@ -111,6 +114,7 @@ class Report:
     answer: str
     notes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+    spreads: tuple[Spread, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,8 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     """Write report.html, report.md, results.csv and figures/ into `folder` and return where they are.
 
     Each arm is compared with `baseline` (default: see `plan`); `allow` are fingerprint fields that may differ,
-    `notes` sentences to show, such as why there is no GPU.
+    `notes` sentences to show, such as why there is no GPU. Unless a baseline is named, arms that several nodes measured
+    are compared over all nodes first, where these are comparable (see `nodes.pools`), then within each node.
     Raises ValueError without records and for a baseline that is no arm, OSError where `folder` is not writable.
     """
     if not records:
@@ -152,22 +157,33 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
         raise ValueError(message)
     folder, allow = Path(folder), tuple(allow)
     arms = {arm: limits.sound(runs) for arm, runs in by_arm(records).items()}
-    comparisons, refused = _compared(arms, plan(arms, baseline), margin, frozenset(allow))
-    notes = [*notes, *nodes.sentences(nodes.spreads(records)), *nodes.apart(records)]
-    answer = _answer(arms, comparisons, refused, notes)
+    pools = nodes.pools(_records(arms)) if baseline is None else {}
+    over = {arm: nodes.means(runs) for arm, runs in pools.items()}
+    comparisons, refused = _compared(arms, over, baseline, margin, frozenset(allow))
+    spreads = nodes.spreads(_records(arms))
+    notes = [*notes, *nodes.sentences(spreads), *nodes.apart(_records(arms))]
+    answer = _answer(arms, over, comparisons, refused, notes)
     left_out = _left_out(arms, comparisons)
-    view = _view(arms, comparisons, refused, notes) | {"answer": answer, "left_out": _missing(left_out)}
+    view = _view(arms, pools, comparisons, refused) | {"answer": answer, "left_out": _missing(left_out)}
+    view |= {"notes": notes, "tables": tables.explain(arms, _beside(arms, over))}
     view["command"] = _command(records, folder, margin, allow)
-    drawn = pictures(arms, comparisons)
+    drawn = pictures(arms, pools, comparisons)
+    files = _save(folder, arms, view, drawn)
+    return Report(*files, comparisons, refused, answer, tuple(notes), left_out, tuple(spreads))
+
+
+def _save(
+    folder: Path, arms: Arms, view: dict[str, Any], drawn: Sequence[Picture]
+) -> tuple[Path, Path, Path, tuple[Path, ...]]:
+    """Write the figures, both pages and the table; return their paths, in the order of `Report`."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files = [figures.save(picture.figure, folder / "figures", picture.name) for picture in drawn]
-    view["figures"] = [shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]
-    paths = folder / "report.html", folder / "report.md", folder / "results.csv"
-    for path in paths[:2]:
+    view |= {"figures": [shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]}
+    html, markdown, csv = folder / "report.html", folder / "report.md", folder / "results.csv"
+    for path in (html, markdown):
         path.write_text(template(path.name).render(view), encoding="utf-8")
-    table(arms).to_csv(paths[2], index=False)
-    drawn_files = tuple(path for pair in files for path in pair)
-    return Report(*paths, drawn_files, comparisons, refused, answer, tuple(notes), left_out)
+    table(arms).to_csv(csv, index=False)
+    return html, markdown, csv, tuple(path for pair in files for path in pair)
 
 
 def default_folder(sources: Iterable[str | os.PathLike[str]]) -> Path:
@@ -184,11 +200,14 @@ def default_folder(sources: Iterable[str | os.PathLike[str]]) -> Path:
     return common.relative_to(here) if common.is_relative_to(here) else common
 
 
-def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> list[tuple[str, str]]:
+def plan(
+    arms: Mapping[str, Sequence[Record]], baseline: str | None = None, pooled: Collection[str] = ()
+) -> list[tuple[str, str]]:
     """Return the pairs (baseline, candidate) of arms to compare, each arm but the first being a candidate.
 
     A named `baseline` is everybody's. Otherwise an arm that an earlier campaign has too is compared with itself
     before, and with the first arm of its own campaign; any other with the first arm of all, which is the CPU's.
+    Arms whose names in the records are `pooled`, measured by several nodes, are compared within a node only.
     Raises ValueError for a baseline that is no arm.
     """
     if baseline is not None and baseline not in arms:
@@ -198,29 +217,37 @@ def plan(arms: Mapping[str, Sequence[Record]], baseline: str | None = None) -> l
         return [(baseline, arm) for arm in arms if arm != baseline]
     first = next(iter(arms))
     names = {arm: runs[0].arm for arm, runs in arms.items()}
+    homes = {arm: nodes.name(runs[0]) if runs[0].arm in pooled else None for arm, runs in arms.items()}
     places = {arm: runs[0].campaign for arm, runs in arms.items()}
     pairs = []
     for arm in list(arms)[1:]:
-        before = next(other for other in arms if names[other] == names[arm])
+        before = next(other for other in arms if (names[other], homes[other]) == (names[arm], homes[arm]))
         beside = next(other for other in arms if places[other] == places[arm])
         partners = [other for other in dict.fromkeys((before, beside)) if other != arm]
-        pairs += [(other, arm) for other in partners or [first]]
+        apart = names[arm] in pooled and names[first] in pooled and homes[arm] != homes[first]
+        pairs += [(other, arm) for other in partners or ([] if apart else [first])]
     return pairs
 
 
-def pictures(arms: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
-    """Return the report's figures: those of all arms, and one of ratios for each comparison; none that is empty."""
-    found = [Picture(*PICTURES["throughput"], figures.throughput(arms))]
-    for place, comparison in enumerate(comparisons, start=1):
-        name = "ratios" if len(comparisons) == 1 else f"ratios-{place}"
+def pictures(arms: Arms, pools: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
+    """Return the report's figures: those of all arms, and one of ratios for each comparison; none that is empty.
+
+    Arms that are pooled over their nodes are drawn as one; comparisons of many single nodes have tables only.
+    """
+    over = _beside(arms, {arm: nodes.means(runs) for arm, runs in pools.items()})
+    found = [Picture(*PICTURES["throughput"], figures.throughput(over))]
+    told = _told(comparisons)
+    for place, comparison in enumerate(told if len(told) <= MOST_RATIOS or not pools else (), start=1):
+        name = "ratios" if len(told) == 1 else f"ratios-{place}"
         title = f"{comparison.candidate} against {comparison.baseline}"
         found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
-    some = {"ladders": figures.ladders(arms), "growths": figures.growths(arms), "roofline": figures.roofline(arms)}
+    every = _beside(arms, pools)
+    some = {"ladders": figures.ladders(over), "growths": figures.growths(over), "roofline": figures.roofline(every)}
     found += [Picture(*PICTURES[name], drawn) for name, drawn in some.items() if drawn is not None]
     if spreads := nodes.spreads(_records(arms)):
         found.append(Picture("nodes", "Nodes beside each other", NODES, figures.nodes(spreads)))
-    found.append(Picture(*PICTURES["warmup"], figures.warmup(arms)))
-    found.append(Picture(*PICTURES["rounds"], figures.rounds(arms)))
+    found.append(Picture(*PICTURES["warmup"], figures.warmup(over)))
+    found.append(Picture(*PICTURES["rounds"], figures.rounds(every)))
     return [picture for picture in found if picture.figure.axes]
 
 
@@ -242,13 +269,18 @@ def table(arms: Arms) -> pd.DataFrame:
 
 
 def _compared(
-    arms: Arms, pairs: Sequence[tuple[str, str]], margin: float, allow: frozenset[str]
+    arms: Arms, over: Arms, baseline: str | None, margin: float, allow: frozenset[str]
 ) -> tuple[tuple[Comparison, ...], tuple[Refused, ...]]:
-    """The comparisons of all pairs, and those that had to be refused."""
+    """The comparisons of arms over their nodes, then of those by themselves, and those that had to be refused."""
     comparisons, refused = [], []
-    for one, other in pairs:
+    pooled = {records[0].arm for records in over.values()}
+    first = next(iter(over), "")
+    for one, other in [*((first, arm) for arm in list(over)[1:]), *plan(arms, baseline, pooled)]:
+        sides, evidence = (over, "node") if one in over else (arms, "run")
         try:
-            comparisons.append(compare.compare(arms[one], arms[other], margin, allow, (one, other)))
+            comparisons.append(
+                compare.compare(sides[one], sides[other], margin, allow, (one, other), evidence=evidence)
+            )
         except NotComparable as error:
             refused.append(Refused(one, other, error))
     return tuple(comparisons), tuple(refused)
@@ -257,10 +289,23 @@ def _compared(
 # --- the answer
 
 
-def _answer(arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]) -> str:
-    """The report in one sentence."""
+def _beside(arms: Arms, over: Arms) -> Arms:
+    """The arms over their nodes and all others, CPU first."""
+    pooled = {runs[0].arm for runs in over.values()}
+    found = over | {arm: runs for arm, runs in arms.items() if runs[0].arm not in pooled}
+    return dict(sorted(found.items(), key=lambda item: item[1][0].device != "cpu"))
+
+
+def _answer(
+    arms: Arms, over: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
+) -> str:
+    """The report in one sentence: over the nodes, where that says more of a device than one node does."""
+    if len(over) > 1 or len(over) == len(_beside(arms, over)):
+        arms = over
+        comparisons = [comparison for comparison in comparisons if comparison.baseline in over]
+        refused = [refusal for refusal in refused if refusal.baseline in over]
     if len(arms) == 1:
-        return _answer_of_one(*next(iter(arms.items())), notes)
+        return _answer_of_one(*next(iter(arms.items())), notes, "node" if arms is over else "run")
     if not comparisons:
         first = refused[0]
         return f"{first.candidate} and {first.baseline} are {first.error}."
@@ -269,7 +314,7 @@ def _answer(arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Ref
     if pair is None:
         return f"Nothing of {comparison.candidate} could be compared with {comparison.baseline}: see what was left out."
     here, there = (_machine(arm, arms[arm]) for arm in (comparison.candidate, comparison.baseline))
-    return _claim(pair, here, there, comparison.margin)
+    return _claim(pair, here, there, comparison)
 
 
 def _rank(arms: Arms, comparison: Comparison) -> int:
@@ -280,28 +325,30 @@ def _rank(arms: Arms, comparison: Comparison) -> int:
     return 2 if one.device != other.device else 3
 
 
-def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str]) -> str:
+def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str], evidence: str) -> str:
     """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
     results = dict.fromkeys(result.workload for record in records for result in record.results)
     headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
     if headline is None:
         return f"Nothing was measured on {_machine(arm, records)}: see what was left out."
     if headline.startswith("ladder"):
-        return _answer_of_ladder(_machine(arm, records), records)
+        return _answer_of_ladder(_machine(arm, records), records, evidence)
     estimate = _speeds({arm: records})[headline][arm]
-    span = "one run, so no interval" if estimate.runs == 1 else f"{estimate.runs} runs without any spread"
+    span = (
+        f"one {evidence}, so no interval" if estimate.runs == 1 else f"{estimate.runs} {evidence}s without any spread"
+    )
     if estimate.interval:
-        span = f"95 % interval {_ends(estimate)}, {estimate.runs} runs"
+        span = f"95 % interval {_ends(estimate)}, {estimate.runs} {evidence}s"
     said = f"{words(headline)}: {_machine(arm, records)} does {_rate(estimate)} ({span})"
     return f"{said}; {_no_gpu(records, notes)}." if records[0].device == "cpu" else f"{said}."
 
 
-def _answer_of_ladder(machine: str, records: Sequence[Record]) -> str:
+def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) -> str:
     """How far the highest rung that learns as well is above the lesson's way, in training if that was climbed."""
     climbed = ((name, ladder.climb(records, name)) for name in ("training", "forward", "generator"))
     name, rungs = next((name, rungs) for name, rungs in climbed if rungs)
     top = max((rung for rung in rungs if not rung.learns_less), key=lambda rung: rung.speed.value)
-    speed = f"{compare.speed(top.speed)}, {top.speed.runs} run{'s' * (top.speed.runs > 1)}"
+    speed = f"{compare.speed(top.speed)}, {top.speed.runs} {evidence}{'s' * (top.speed.runs > 1)}"
     if top.to_first is None:
         return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {speed}."
     times = f"{tables.times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
@@ -322,11 +369,12 @@ def _headline(comparison: Comparison) -> Pair | None:
     return next((pairs[name] for name in (*HEADLINES, *pairs) if name in pairs), None)
 
 
-def _claim(pair: Pair, here: str, there: str, margin: float) -> str:
+def _claim(pair: Pair, here: str, there: str, comparison: Comparison) -> str:
     """What a pair's verdict claims, in one sentence."""
     what, ratio = words(pair.workload), number(pair.ratio, 3)
     one, other = pair.baseline.runs, pair.candidate.runs
-    runs = f"{one} run{'s' * (one > 1)} each" if one == other else f"{one} and {other} runs"
+    unit = comparison.evidence
+    runs = f"{one} {unit}{'s' * (one > 1)} each" if one == other else f"{one} and {other} {unit}s"
     if pair.interval is None:
         return f"{what}: {here} was {ratio} times as fast as {there}, from {runs}, but {pair.reason}."
     span = f"95 % interval {number(pair.interval.low, 3)} to {number(pair.interval.high, 3)}, from {runs}"
@@ -334,7 +382,7 @@ def _claim(pair: Pair, here: str, there: str, margin: float) -> str:
         case Verdict.FASTER | Verdict.SLOWER:
             return f"{what}: {here} is {ratio} times as fast as {there}; {span}."
         case Verdict.EQUIVALENT:
-            return f"{what}: {here} is as fast as {there} within {_percent(margin)}: ratio {ratio}, {span}."
+            return f"{what}: {here} is as fast as {there} within {_percent(comparison.margin)}: ratio {ratio}, {span}."
     return f"{what}: whether {here} or {there} is faster cannot be said yet: ratio {ratio}, {span}; {pair.reason}."
 
 
@@ -375,26 +423,29 @@ def _dataset(records: Sequence[Record]) -> str:
 # --- the view: everything that the templates show, as plain text in tables
 
 
-def _view(
-    arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
-) -> dict[str, Any]:
-    """All of the report but its answer, its figures, what was left out and the command."""
-    records = _records(arms)
+def _view(arms: Arms, pools: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused]) -> dict[str, Any]:
+    """What the report shows of its arms and comparisons; arms that are pooled are one where that hides nothing."""
+    records, every, told = _records(arms), _beside(arms, pools), _told(comparisons)
     return {
         "dataset": _dataset(records),
-        "comparisons": [_comparison(comparison) for comparison in comparisons],
+        "comparisons": [_comparison(comparison) for comparison in told],
+        "by_node": [_comparison(comparison) for comparison in comparisons if comparison not in told],
         "refused": [_refusal(refusal) for refusal in refused],
-        "speeds": _speed_table(arms) if len(comparisons) != 1 else None,
-        "tables": tables.explain(arms),
-        "memory": _memory_table(arms),
+        "speeds": _speed_table(arms) if len(told) != 1 else None,
+        "memory": _memory_table(every),
         "meanings": _meanings(records),
         "environment": _fact_table(arms, "environment"),
-        "fingerprint": _fact_table(arms, "fingerprint"),
-        "notes": list(notes),
+        "fingerprint": _fact_table(every, "fingerprint"),
         "files": [[arm, str(record.run), record.started, record.path.name] for arm in arms for record in arms[arm]],
+        "pooled": bool(pools),
         "campaigns": list(dict.fromkeys(record.campaign for record in records)),
-        "runs": ", ".join(f"{arm} {len(runs)}" for arm, runs in arms.items()),
+        "runs": ", ".join(f"{arm} {len(runs)}" for arm, runs in every.items()),
     }
+
+
+def _told(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons that are shown first: those over nodes, or all where there are none."""
+    return [comparison for comparison in comparisons if comparison.evidence == "node"] or list(comparisons)
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
@@ -406,6 +457,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "margin": _percent(comparison.margin),
         "counts": ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count),
         "allowed": _differences(comparison.allowed),
+        "evidence": f"{comparison.evidence}s",
         "rows": [_pair(pair) for pair in comparison.pairs],
     }
 

@@ -38,9 +38,12 @@ BARELY = 0.05
 """A smaller part of the time is not worth speaking of."""
 
 
-def explain(arms: Arms) -> list[dict[str, Any]]:
-    """Return the tables (title, text, first: heading of the first column, arms, rows) that have something to say."""
-    return [table for table in _all(arms) if table["rows"]]
+def explain(arms: Arms, over: Arms | None = None) -> list[dict[str, Any]]:
+    """Return the tables (title, text, first: heading of the first column, arms, rows) that have something to say.
+
+    Where `over` is given, the arms over their nodes, it stands in them for `arms`, but for limits, which are a node's.
+    """
+    return [table for table in _all(over or arms, arms) if table["rows"]]
 
 
 def times(ratio: Estimate) -> str:
@@ -51,15 +54,15 @@ def times(ratio: Estimate) -> str:
     return f"{number(ratio.value, 3)}\N{NO-BREAK SPACE}times{span}"
 
 
-def _all(arms: Arms) -> Iterator[dict[str, Any]]:
-    """Every table, some of them empty."""
+def _all(arms: Arms, each: Arms) -> Iterator[dict[str, Any]]:
+    """Every table, some of them empty; `each` has each node's arms by themselves."""
     yield from _ladders(arms)
     yield _peers(arms)
     yield _feeds(arms)
-    yield _limits(arms)
+    yield _limits(each)
     yield _costs(arms)
     yield _growth(arms)
-    yield from _nodes(arms)
+    yield from _nodes(each)
 
 
 def _ladders(arms: Arms) -> Iterator[dict[str, Any]]:

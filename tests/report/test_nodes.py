@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -199,3 +200,163 @@ def test_report_of_one_node(measured, tmp_path):
     page.write(record.load(*measured({"alone": 1.0}, workloads=FEW)), tmp_path / "report")
     assert "Nodes" not in (tmp_path / "report/report.html").read_text()
     assert not (tmp_path / "report/figures/nodes.png").exists()
+
+
+def both(measured, speeds, **changes):
+    """CPU and GPU of the same nodes, the GPU twenty times as fast, as loaded."""
+    measured(speeds, workloads=FEW, **changes)
+    fast = {node: 20 * speed for node, speed in speeds.items()}
+    return record.load(*measured(fast, arm="gpu", workloads=FEW, **changes))
+
+
+def test_pools(measured):
+    """An arm that several nodes measured is pooled under a name that says over how many; one node's is not."""
+    records = both(measured, equal(3))
+    found = nodes.pools(reversed(records))
+    assert {arm: len(runs) for arm, runs in found.items()} == {"cpu over 3 nodes": 15, "gpu over 3 nodes": 15}
+    assert [nodes.name(run) for run in nodes.pools(records)["cpu over 3 nodes"]][::5] == ["node1", "node2", "node3"]
+    assert list(nodes.pools([run for run in records if run.arm == "cpu" or nodes.name(run) == "node2"])) == [
+        "cpu over 3 nodes"
+    ]
+    assert nodes.pools([run for run in records if nodes.name(run) == "node2"]) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"fingerprint": FINGERPRINT | {"gpu_driver": "580"}}, id="another driver"),
+        pytest.param({"environment": ENVIRONMENT}, id="no name"),
+    ],
+)
+def test_what_is_not_comparable_is_not_pooled(measured, changes, tmp_path):
+    """One node of another make, or without a name, and the report is as it was: arm by arm, campaign by campaign."""
+    records = record.load(*measured(equal(2), workloads=FEW), *measured({"other": 1.0}, workloads=FEW, **changes))
+    assert nodes.pools(records) == {}
+    found = page.write(records, tmp_path / "report")
+    assert "over" not in found.answer
+    assert "cpu@node2" in {comparison.candidate for comparison in found.comparisons}
+
+
+def test_means(measured):
+    """A node's runs become one result a workload: the geometric mean of their speeds; what it lacks it says."""
+    folders = measured(equal(2), workloads=FEW) + measured({"new": 1.0}, workloads={"a[b=c]": (9, 1.0)}, day=9)
+    records = record.load(*folders)
+    one, other, new = nodes.means(records)
+    assert [(each.run, each.campaign) for each in (one, other, new)] == [(1, "node1"), (2, "node2"), (3, "new")]
+    speeds = [run.results[0].value for run in records if nodes.name(run) == "node1"]
+    assert one.results[0].value == pytest.approx(math.prod(speeds) ** (1 / 5))
+    assert one.results[0].images == records[0].results[0].images
+    (lacking,) = one.failures
+    assert lacking == {"workload": "a[b=c]", "reason": "node1 has no number for it"}
+    found = compare.compare([one, new], [other], evidence="node")
+    assert compare.LeftOut("a[b=c]", "cpu@new, node1", "node1 has no number for it") in found.left_out
+
+
+def test_means_keep_what_differs(measured):
+    """Runs that did not do the same work are not made to look as if they had; the part within steps stays the same."""
+    steps = {"step_seconds": [9.0, *[1.0] * 10]}
+    few = {"training[by=lesson]": (5000, 4.0)}
+    folder = measured({"a": 1.0}, workloads=few, extra=steps | {"work": {"weights": "one"}}, noise=0, shift=0)
+    measured({"a": 1.0}, runs=2, workloads=few, extra=steps | {"work": {"weights": "two"}}, noise=0, shift=0)
+    (found,) = nodes.means(record.load(*folder))
+    assert found.results[0].work == {"weights": "one and two"}
+    assert found.results[0].outside_steps == pytest.approx(0.75)
+
+
+def test_answer_over_nodes(measured, tmp_path):
+    """Of several nodes with a GPU each the answer is GPU against CPU over the nodes, a node being the evidence."""
+    found = page.write(both(measured, equal(4)), tmp_path / "report")
+    assert re.fullmatch(
+        r"Training, fed from memory: gpu over 4 nodes is \d\d\.\d times as fast as cpu over 4 nodes "
+        r"\(AMD EPYC, 2 cores\); 95 % interval \d\d\.\d to \d\d\.\d, from 4 nodes each\.",
+        found.answer,
+    )
+    first, *others = [(comparison.baseline, comparison.candidate) for comparison in found.comparisons]
+    assert first == ("cpu over 4 nodes", "gpu over 4 nodes")
+    assert others == [(f"cpu@node{place}", f"gpu@node{place}") for place in range(1, 5)]
+    assert [path.name for path in found.figures if "ratios" in path.name] == ["ratios.png", "ratios.svg"]
+    for said in (found.html.read_text(), found.markdown.read_text()):
+        assert said.index("gpu over 4 nodes against cpu over 4 nodes") < said.index("Node by node")
+        assert said.index("Node by node") < said.rindex("gpu@node4 against cpu@node4")
+        assert "the geometric mean of its runs" in said
+
+
+def test_interval_over_nodes_is_that_of_nodes(measured, tmp_path):
+    """However many runs a node has, nodes that differ by 10 % leave the interval wide."""
+    speeds = {"slow": 0.9, "usual": 1.0, "fast": 1.1}
+    measured(speeds, workloads=FEW)
+    records = record.load(*measured({node: 20 / speed for node, speed in speeds.items()}, arm="gpu", workloads=FEW))
+    pair = page.write(records, tmp_path / "report").comparisons[0].pairs[0]
+    assert pair.baseline.runs == pair.candidate.runs == 3
+    assert pair.interval.high / pair.interval.low > 1.3
+
+
+def test_two_nodes_of_one_run_each_say_what_is_missing(measured, tmp_path):
+    """What would settle it is nodes, not runs."""
+    measured({"a": 1.0, "b": 1.1}, workloads=FEW, runs=2)
+    speeds = {"a": 1.1, "b": 0.95}
+    found = page.write(record.load(*measured(speeds, arm="cpu#2", workloads=FEW, runs=2)), tmp_path / "report")
+    assert re.search(r"from 2 nodes each; (about \d+|more than 1000) nodes an arm would settle it\.$", found.answer)
+
+
+def test_answer_of_one_device_over_nodes(measured, tmp_path):
+    """Where the nodes have a CPU only, the answer is its speed over the nodes, and no node is compared with another."""
+    found = page.write(record.load(*measured(equal(3), workloads=FEW)), tmp_path / "report")
+    assert re.fullmatch(
+        r"Training, fed from memory: cpu over 3 nodes \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
+        r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 nodes\); no GPU was measured: no NVIDIA driver on this node\.",
+        found.answer,
+    )
+    assert found.comparisons == found.refused == ()
+    assert "| workload | cpu@node1 (AMD" in found.markdown.read_text()
+
+
+def test_gpu_of_one_node_among_several(measured, tmp_path):
+    """One node's GPU is compared with its own CPU, whatever the other nodes are."""
+    measured(equal(3), workloads=FEW)
+    records = record.load(tmp_path / "node1", tmp_path / "node3", *measured({"node2": 20}, arm="gpu", workloads=FEW))
+    found = page.write(records, tmp_path / "report")
+    assert [(each.baseline, each.candidate) for each in found.comparisons] == [("cpu@node2", "gpu")]
+    assert "gpu is 2" in found.answer
+
+
+def test_before_and_after_on_the_same_nodes(write, tmp_path):
+    """A node is compared with itself before and its devices within each campaign, never with another node."""
+    for day, job in enumerate(("before", "after"), start=1):
+        for node in ("node1", "node2"):
+            environment = ENVIRONMENT | {"node": {"hostname": node}}
+            for arm, run in (("cpu", 1), ("cpu", 2), ("gpu", 1), ("gpu", 2)):
+                same = {"campaign": node, "environment": environment, "day": day, "workloads": FEW}
+                write(tmp_path / job / node, arm, run, **same)
+    records = record.load(*sorted(tmp_path.glob("*/*")))
+    found = page.write(records, tmp_path / "report")
+    pairs = {(each.baseline, each.candidate) for each in found.comparisons}
+    assert ("cpu@before/node2", "cpu@after/node2") in pairs
+    assert all(one.rpartition("/")[2] == other.rpartition("/")[2] for one, other in pairs if "over" not in one)
+
+
+def test_named_baseline_stays_everybodys(measured, tmp_path):
+    """Who names a baseline gets each other arm beside it."""
+    found = page.write(both(measured, equal(2)), tmp_path / "report", baseline="cpu@node1")
+    assert [each.candidate for each in found.comparisons] == ["cpu@node2", "gpu@node1", "gpu@node2"]
+
+
+def test_a_broken_measurement_is_no_node_that_is_off(measured, tmp_path):
+    """What cannot be true is left out of the nodes, too."""
+    limit, work = "peak[what=matmul,type=float32]", "forward[batch=1,input=host]"
+    extra = {"needs": {limit: 20_000_000}, "flop": 24_000_000}
+    folders = measured(equal(4), workloads={work: (1, 1.0), limit: (None, 1.0)}, extra=extra)
+    folders += measured({"odd": 1.0}, workloads={work: (1, 0.3), limit: (None, 1.0)}, extra=extra)
+    records = record.load(*folders)
+    assert "odd" in nodes.sentences(nodes.spreads(records))[0]
+    found = page.write(records, tmp_path / "report")
+    assert found.notes == ()
+    assert any(entry.arm == "cpu@odd" and entry.failed for entry in found.left_out)
+
+
+def test_a_node_that_is_off_hits_the_gate(measured, tmp_path, capsys):
+    """No node is compared with another one; the gate is hit by one that is off by more than it lets go."""
+    command = ["report", *map(str, measured(equal(7, slow=0.8), workloads=FEW)), "--out", str(tmp_path / "report")]
+    assert cli.main([*command, "--fail-on", "slower:5%"]) == 1
+    assert "slower:5% is hit: Training, fed from memory on cpu: slow, 0." in capsys.readouterr().out
+    assert cli.main([*command, "--fail-on", "slower:50%"]) == 0
