@@ -11,6 +11,7 @@ import pytest
 
 from cifar import cli
 from cifar.measure import devices
+from cifar.workload import dataset
 
 
 def cifar(*arguments):
@@ -114,6 +115,63 @@ def test_campaign_on_a_missing_gpu(small, tmp_path, capsys):
     assert cifar("bench", "--device", "gpu", "--dataset", small, "--out", tmp_path / "new") == 4
     assert "no GPU to measure" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def begun(small, tmp_path):
+    """A campaign of one run on the CPU, all of which was measured: there is nothing to do but the report."""
+    plan = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": str(small), "only": "ours"}
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    (folder / "campaign.json").write_text(json.dumps(plan | {"digest": dataset.describe(small).digest}))
+    memory = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": "unknown"}
+    extra = {"images": 10, "flop": None, "warmup_seconds": 1.0, "checks": ["ok"], "work": {}, "memory": memory}
+    facts = {"arm": "cpu", "device": "cpu", "run": 1, "campaign": "campaign", "complete": True, "started": "today"}
+    ours = facts | {"schema": 1, "finished": None, "failures": [], "fingerprint": {}, "environment": {}}
+    timed = {"name": "test_training[feed=memory]", "extra_info": extra, "stats": {"data": [1.0], "iterations": 1}}
+    (folder / "cpu-1.json").write_text(json.dumps({"machine_info": {"cifar": ours}, "benchmarks": [timed]}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "gpu"], "--device gpu (it has cpu)"),
+        (["--device", "cpu", "--device", "cpu"], "--device cpu, cpu (it has cpu)"),
+        (["--thorough"], "--thorough (its effort is quick)"),
+        (["--only", "peer"], "--only 'peer' (it has 'ours')"),
+        (["--dataset", "{}/other.h5"], "other.h5 (it has "),
+        (["--quick", "--only", "peer", "--device", "gpu"], "--device gpu (it has cpu), --only 'peer' (it has 'ours')"),
+    ],
+)
+def test_resume_refuses_other_options(begun, tmp_path, capsys, options, said):
+    """What the campaign did not begin with is neither measured nor ignored in silence: it is named, with the remedy."""
+    dataset.prepare_synthetic(tmp_path / "other.h5", seed=1, train=1_003, valid=250)
+    before = (begun / "campaign.json").read_bytes()
+    assert cifar("bench", "--resume", "--out", begun, *(option.format(tmp_path) for option in options)) == 2
+    printed = capsys.readouterr().err
+    assert f"the campaign in {begun} did not begin with " in printed
+    assert said in printed
+    assert "leave that out to go on with it, or start a new one with another --out" in printed
+    assert (begun / "campaign.json").read_bytes() == before
+    assert not (begun / "report.html").exists()
+
+
+def test_resume_takes_the_same_options(begun, small, tmp_path):
+    """A job that a batch system starts again passes its options again; the same data may lie elsewhere by now."""
+    same = ["--device", "cpu", "--quick", "--only", "ours", "--runs", 1]
+    assert cifar("bench", "--resume", "--out", begun, *same, "--dataset", small) == 0
+    (tmp_path / "copy.h5").write_bytes(small.read_bytes())
+    assert cifar("bench", "--resume", "--out", begun, "--dataset", tmp_path / "copy.h5") == 0
+    assert (begun / "report.html").exists()
+
+
+def test_resume_takes_no_run_back(begun, capsys):
+    """Runs can be added; fewer than the campaign has are refused with both numbers."""
+    plan = json.loads((begun / "campaign.json").read_text()) | {"runs": 3}
+    (begun / "campaign.json").write_text(json.dumps(plan))
+    assert cifar("bench", "--resume", "--out", begun, "--runs", 2) == 2
+    assert "has 3 runs an arm, not 2: runs can be added only" in capsys.readouterr().err
 
 
 def test_resume_refuses_another_dataset(small, tmp_path, capsys):

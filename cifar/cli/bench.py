@@ -30,7 +30,9 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--only", metavar="EXPR", help="measure only these workloads, e.g. 'training or startup'")
     parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
     parser.add_argument("--out", type=Path, help="the campaign's folder (default: results/<time>)")
-    parser.add_argument("--resume", action="store_true", help="continue the campaign in --out, or the latest one")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the campaign in --out, or the latest one, with its own options"
+    )
     add_judgement(parser)
 
 
@@ -44,6 +46,7 @@ def _bench(options: argparse.Namespace) -> int:
     if options.resume:
         folder = options.out or campaign.latest(Path("results"))
         plan = campaign.resume(folder)
+        _check_options(options, folder, plan)
         _check_dataset(plan)
         if options.runs is not None:
             plan = campaign.extend(folder, plan, options.runs)
@@ -111,6 +114,27 @@ def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class her
     with progress_bar() as progress:
         dataset.lesson_layout(found.path, progress=progress)
     return found
+
+
+def _check_options(options: argparse.Namespace, folder: Path, plan: Plan) -> None:
+    """Raise ValueError, with all that differs, where options beside --resume are not those of the campaign."""
+    differences = []
+    if options.devices and sorted(options.devices) != sorted(plan.devices):
+        differences.append(f"--device {', '.join(options.devices)} (it has {', '.join(plan.devices)})")
+    if options.effort not in (None, plan.effort):
+        differences.append(f"--{options.effort} (its effort is {plan.effort})")
+    if options.only not in (None, plan.only):
+        differences.append(f"--only {options.only!r} (it has {repr(plan.only) if plan.only else 'all workloads'})")
+    if options.dataset and options.dataset.resolve() != Path(plan.dataset):
+        found = ready(options.dataset)
+        if found.digest != plan.digest:
+            differences.append(f"--dataset {options.dataset} (it has {plan.dataset}, digest {plan.digest[:12]})")
+    if differences:
+        message = (
+            f"the campaign in {folder} did not begin with {', '.join(differences)}: "
+            "leave that out to go on with it, or start a new one with another --out"
+        )
+        raise ValueError(message)
 
 
 def _check_dataset(plan: Plan) -> None:
