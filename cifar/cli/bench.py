@@ -94,6 +94,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         raise ValueError(message)
     found = _dataset(options.dataset)
     survey = devices.survey()
+    if survey.further and not options.devices:
+        say(f"not measured, for only the first GPU is: {', '.join(survey.further)}; name them with --device")
     gpu_is_wanted = not options.devices or any(device.startswith("gpu") for device in options.devices)
     return campaign.Plan(
         devices=tuple(options.devices or survey.devices),
