@@ -40,11 +40,11 @@ LOCKS = {
     "beside": ["--group=beside", "--universal", "--constraint=containers/requirements-cpu.txt"],
 }
 
-# What is in docs/performance.md: so many runs of so much, with what is installed beside. The largest sizes leave a
-# process with gigabytes, and Keras imports some of the peers where it finds them, so each is a campaign of its own.
+# What is in docs/performance.md, and what is installed beside for it. The largest sizes leave a process with gigabytes,
+# and Keras imports some of the peers where it finds them, so each is a campaign of its own.
 OURS = "startup or generator or forward or prediction or training or peak or ladder"
 PEERS = ["grain==0.2.18", "jax==0.10.2", "optax==0.2.8", "torch==2.13.0"]
-PERFORMANCE = {"ours": (5, OURS, []), "growth": (3, "growth", []), "peers": (5, "peer", PEERS)}
+PERFORMANCE = {"ours": (OURS, []), "growth": ("growth", []), "peers": ("peer", PEERS)}
 
 
 def install(session: nox.Session, *locks: str) -> None:
@@ -77,12 +77,12 @@ def lesson(session: nox.Session) -> None:
 
 @session_of()
 def performance(session: nox.Session) -> None:
-    """Measure what docs/performance.md says, and write it anew, in 80 minutes: nox -s performance -- ..."""
+    """Measure what docs/performance.md says, and write it anew, in an hour: nox -s performance -- ..."""
     install(session, LOCK)
-    for name, (runs, only, beside) in PERFORMANCE.items():
+    for name, (only, beside) in PERFORMANCE.items():
         if beside:
             session.install(*beside)
-        session.run("cifar", "bench", f"--runs={runs}", "--only", only, "--out", f"results/{name}", *session.posargs)
+        session.run("cifar", "bench", "--runs=3", "--only", only, "--out", f"results/{name}", *session.posargs)
     # Written when all is measured, for a record tells of a checkout that was changed.
     text = "".join(performance_page(session, name) for name in PERFORMANCE)
     Path("docs/performance.md").write_text(text)
