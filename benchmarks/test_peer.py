@@ -33,7 +33,7 @@ pytestmark = pytest.mark.peer
 BATCH = 250
 CHANCE = math.log(10)
 STEPS = 20
-"""Of a call to `train`, so that what comes once a call, as in `fit`, is shared by many."""
+"""Of a call to `train`; what `fit` does once an epoch is charged to it by the part that they are of one."""
 DROPOUT, EPSILON = 0.2, 1e-7
 LARGEST_DIFFERENCE = 0.02
 """Of the first step's change of a weight tensor, relative, in the Euclidean norm.
@@ -296,6 +296,13 @@ def test_peer_training(measure, dataset, child, expected):
     """
     images, labels, batches = batches_of(dataset, BATCH, STEPS)
     child.build(expected.weights, images, labels)
+    step_seconds = []
+
+    def train():
+        loss = child("train", 0, STEPS)
+        if child.framework.module == "by_keras":
+            step_seconds.append(child("step_seconds"))
+        return loss
 
     def check(loss):
         assert loss < CHANCE, f"the loss of {loss:.3f} is no better than guessing ({CHANCE:.3f})"
@@ -315,8 +322,10 @@ def test_peer_training(measure, dataset, child, expected):
 
     work = {"weights": expected.digest, "batches": batches}
     flop = model.training_flop(expected.network()) * BATCH * STEPS
-    measure(lambda: child("train", 0, STEPS), images=BATCH * STEPS, flop=flop, check=check, work=work, repeat=False)
+    measure(train, images=BATCH * STEPS, flop=flop, check=check, work=work, repeat=False)
     measure.note(memory=memory_of(child))
+    if step_seconds:
+        measure.note(step_seconds=step_seconds, epoch_images=DataGenerator(dataset).images)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ A peer is a module with a class `Peer`:
 - `train(first, last)` does one step on each of the batches first to last - 1 and returns their mean loss, a float.
 - `forward()` returns the probabilities of all images float32 (k * n, 10); of each batch before the next one begins.
 - `weights()` returns the weights as they are now, in Keras's order and layout.
+- `step_seconds()`, Keras's alone: of the last `train`, without what `fit` does once an epoch.
 
 A call returns when its work is done.  What a peer prints, and why it failed, goes to the standard error.
 """

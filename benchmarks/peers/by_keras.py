@@ -1,5 +1,7 @@
 """Keras as the lesson calls it, `fit` and `predict` on arrays, on the backend that KERAS_BACKEND names."""
 
+import time
+
 import keras
 
 from cifar.workload import model
@@ -9,7 +11,7 @@ class Peer:
     """See `__main__.py`."""
 
     def __init__(self, weights, images, labels, *, rate, epsilon):
-        self._images, self._labels = images, labels
+        self._images, self._labels, self._clock = images, labels, StepClock()
         self._network = model.build()
         for layer in self._network.layers:
             if isinstance(layer, keras.layers.Dropout):
@@ -23,14 +25,31 @@ class Peer:
 
     def train(self, first, last):
         images, labels = _joined(self._images[first:last]), _joined(self._labels[first:last])
-        batch = self._images.shape[1]
-        return self._network.fit(images, labels, batch_size=batch, shuffle=False, verbose=0).history["loss"][0]
+        options = {"batch_size": self._images.shape[1], "callbacks": [self._clock], "shuffle": False, "verbose": 0}
+        return self._network.fit(images, labels, **options).history["loss"][0]
+
+    def step_seconds(self):
+        """Of the last `train`, the seconds from its first step to its last: the rest comes once an epoch."""
+        return self._clock.seconds
 
     def forward(self):
         return self._network.predict(_joined(self._images), batch_size=self._images.shape[1], verbose=0)
 
     def weights(self):
         return self._network.get_weights()
+
+
+class StepClock(keras.callbacks.Callback):
+    """As `cifar.workload.training.StepClock`, in processes that may load no TensorFlow."""
+
+    def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
+        if batch == 0:
+            self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.params["steps"]:
+            float(logs["loss"])
+            self.seconds = time.perf_counter() - self._start
 
 
 def _joined(batches):
