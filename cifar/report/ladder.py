@@ -67,6 +67,8 @@ class Rung:
     to_first: Estimate | None
     accuracy: float | None
     epoch_seconds: float | None
+    epoch_outside: float | None
+    """Of these seconds those that no training step took, where that is known."""
     learns_less: bool
 
     @property
@@ -89,8 +91,8 @@ def climb(records: Sequence[Record], name: str) -> list[Rung]:
     rungs: list[Rung] = []
     for place, (rung, workload) in enumerate(measured):
         before, first = (measured[place - 1][1], measured[0][1]) if place else (None, None)
-        accuracy = next((result.accuracy for result in results[workload] if result.accuracy is not None), None)
-        epoch = next((result.epoch_seconds for result in results[workload] if result.epoch_seconds), None)
+        whole = next((result for result in results[workload] if result.accuracy is not None), None)
+        accuracy = whole.accuracy if whole else None
         reached = rungs[0].accuracy if rungs else None
         rungs.append(
             Rung(
@@ -99,7 +101,8 @@ def climb(records: Sequence[Record], name: str) -> list[Rung]:
                 compare.within(records, before, workload) if before else None,
                 compare.within(records, first, workload) if first else None,
                 accuracy,
-                epoch,
+                whole.epoch_seconds if whole else None,
+                whole.epoch_outside if whole else None,
                 learns_less=accuracy is not None and reached is not None and accuracy < reached - LESS,
             )
         )

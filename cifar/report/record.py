@@ -45,7 +45,9 @@ class Result:
     accuracy: float | None = None
     """On the validation set after an epoch, where the workload trained one."""
     epoch_seconds: float | None = None
-    """Of that epoch, compilation included."""
+    """Of that epoch, without compilation."""
+    epoch_outside: float | None = None
+    """Of these seconds those that no training step took, where the record says so."""
     bytes: int | None = None
     """Bytes that one round reads and writes, where that is what is measured."""
     needs: Mapping[str, int] = field(default_factory=dict)
@@ -372,7 +374,10 @@ def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:
     workload = share(entry["name"].removeprefix("test_"))
     seconds = tuple(map(float, entry["stats"]["data"]))
     checks, calls = share(tuple(extra["checks"])), extra.get("calls")
-    steps = tuple(map(float, extra.get("step_seconds", ())))[1 : len(seconds) + 1]  # without the warm-up's
+    steps = tuple(map(float, extra.get("step_seconds", ())))
+    if steps and same["epoch_seconds"]:  # that epoch was the last one
+        same["epoch_outside"] = same["epoch_seconds"] - steps[-1]
+    steps = steps[1 : len(seconds) + 1]  # without the warm-up's
     if whole := extra.get("epoch_images"):
         part = extra["images"] / whole
         seconds = tuple(step + part * (total - step) for step, total in zip(steps, seconds, strict=True))

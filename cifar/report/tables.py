@@ -83,7 +83,10 @@ def _ladders(arms: Arms) -> Iterator[dict[str, Any]]:
 
 
 def _rung(rung: ladder.Rung | None) -> str:
-    """A rung in one cell: `52,000 images/s, 2.6 times (2.5 to 2.7), in all 18; accuracy 0.520 after 17.3 s`."""
+    """A rung in one cell: `52,000 images/s, 2.6 times (2.5 to 2.7), in all 18; accuracy 0.520 after 17.3 s`.
+
+    With `of them 2.1 s outside its steps` where that is more than barely anything.
+    """
     if rung is None:
         return NONE
     said = [_rate(rung.speed)]
@@ -91,6 +94,8 @@ def _rung(rung: ladder.Rung | None) -> str:
         said += [times(rung.to_before), f"in all {number(rung.to_first.value, 3)}"]
     learnt = "" if rung.accuracy is None else f"; accuracy {rung.accuracy:.3f}"
     learnt += f" after {number(rung.epoch_seconds, 3)}\N{NO-BREAK SPACE}s" if rung.epoch_seconds else ""
+    if rung.epoch_seconds and (rung.epoch_outside or 0) > BARELY * rung.epoch_seconds:
+        learnt += f", of them {number(rung.epoch_outside or 0, 3)}\N{NO-BREAK SPACE}s outside its steps"
     marks = [mark for mark, true in (("slower", rung.pays is False), ("learns less", rung.learns_less)) if true]
     return ", ".join(said) + learnt + (f" ({', '.join(marks)})" if marks else "")
 

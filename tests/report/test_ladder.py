@@ -35,6 +35,7 @@ def climbing(name, speeds, arm="cpu", accuracies=()):
                     checks=("ok",),
                     accuracy=learnt.get(rung) if run == 1 else None,
                     epoch_seconds=20.0 if run == 1 and rung in learnt else None,
+                    epoch_outside=5.0 if run == 1 and rung == "lesson" else None,
                 )
                 for rung, both in speeds.items()
             ),
@@ -84,6 +85,7 @@ def test_answer_is_the_highest_rung_that_learns(tmp_path):
     assert re.search(r"as fast as \u201cas taught\u201d: 21.07 images/s \(.* to .*\), 2 runs\.$", answer)
     said = found.markdown.read_text(encoding="utf-8")
     assert "accuracy 0.100 after 20.0\N{NO-BREAK SPACE}s (learns less)" in said
+    assert "after 20.0\N{NO-BREAK SPACE}s, of them 5.00\N{NO-BREAK SPACE}s outside its steps |" in said
     assert "figures/ladders.png" in said
     assert "figures/throughput.png" not in said, "nothing would be in it"
 

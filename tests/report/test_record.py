@@ -74,6 +74,15 @@ def test_result_knows_its_family_and_parameters(write: Write, tmp_path: Path) ->
     assert [result.params for result in found.results] == [{"batch": "1", "input": "host"}, {}]
 
 
+def test_a_whole_epoch_is_taken_apart(write: Write, tmp_path: Path) -> None:
+    """The last epoch that the clock of steps saw is the whole one: what it took besides is known."""
+    extra = {"step_seconds": [9.0, *[0.5] * 10, 27.0], "epoch_seconds": 41.0, "epoch_images": 50_000}
+    path = write(tmp_path, workloads={"ladder_training[rung=fit]": (5_000, 1.5)}, noise=0.0, shift=0.0, extra=extra)
+    found = record.read(path).results[0]
+    assert (found.epoch_seconds, found.epoch_outside) == (41.0, 14.0)
+    assert found.seconds == pytest.approx([0.6] * 10), "a tenth of an epoch is charged with a tenth of its end"
+
+
 def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
     """A round may be several calls, and says how many, or does not."""
     assert record.read(write(tmp_path, extra={"calls": 8})).results[0].calls == 8
