@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -605,10 +606,14 @@ def _around_one(axes: Axes, runs: int) -> None:
 
     The limits never magnify less than 5 % of noise, and are logarithmic beyond a factor of 3.
     """
-    axes.set_xticks(range(1, runs + 2), [""] * (runs + 1))
+    axes.set_xticks([])
     axes.tick_params(axis="x", which="minor", length=0)
     axes.set_xlim(0.9, runs + 1.1)
-    axes.grid(visible=False, axis="y")
+    axes.grid(visible=False)
+    # one collection of lines: as many ticks take a hundred times as long to draw
+    between = [[(place, 0), (place, 1)] for place in range(1, runs + 2)]
+    style = {"colors": mpl.rcParams["grid.color"], "linewidths": mpl.rcParams["grid.linewidth"], "zorder": 0}
+    axes.add_collection(LineCollection(between, transform=axes.get_xaxis_transform(), **style), autolim=False)
     low, high = axes.dataLim.intervaly
     axes.axhline(1, color="#BBBBBB", linewidth=0.8, zorder=0)
     if high > 3 * low:
