@@ -314,17 +314,14 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
     """
     before, asked = joules(), 0.0
     begin = time.perf_counter()
-    first, losses, sizes, hits = 0.0, [], [], []
+    first, counted = 0.0, []
     for index, (images, labels) in enumerate(training.take(feed, len(feed)), start=1):
-        loss, right = one_step(images, labels)
-        losses.append(loss)
-        hits.append(right)
-        sizes.append(len(images))
+        counted.append((*one_step(images, labels), len(images)))
         if not first:
             wait()
         seconds = time.perf_counter() - begin
         first = first or seconds
-        progress(f"{what}, {sum(sizes) / seconds:,.0f} images/s", index, len(feed))
+        progress(f"{what}, {sum(size for *_, size in counted) / seconds:,.0f} images/s", index, len(feed))
         if seconds - asked > _ASK_SECONDS:
             joules()
             asked = seconds
@@ -338,8 +335,8 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
         "images_per_second": feed.images / seconds,
         # A counter that stands still counts nothing.
         "joules": after - before if before is not None and after is not None and after > before else None,
-        "loss": sum(float(loss) * size for loss, size in zip(losses, sizes, strict=True)) / feed.images,
-        "accuracy": sum(map(float, hits)) / feed.images,
+        "loss": sum(float(loss) * size for loss, _, size in counted) / feed.images,
+        "accuracy": sum(float(hits) for _, hits, _ in counted) / feed.images,
     }
 
 

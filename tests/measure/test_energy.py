@@ -53,6 +53,7 @@ def nvml(*millijoules, **changes):
         "nvmlInit": lambda: None,
         "nvmlDeviceGetCount": lambda: 2,
         "nvmlDeviceGetHandleByIndex": lambda number: number,
+        "nvmlDeviceGetMigMode": lambda _: [0, 0],
         "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: {1: counted}[gpu].__next__(),
     }
     return SimpleNamespace(**{**functions, **changes})
