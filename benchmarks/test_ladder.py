@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from cifar.workload import dataset as datasets
 from cifar.workload import model, training
+from cifar.workload.clock import StepClock
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 from cifar.workload.model import CLASSES
 
@@ -344,7 +345,7 @@ def resident_steps(device, dataset, network, _clock):
 )
 def test_ladder_training(measure, device, dataset, pytestconfig, way, precision, xla, repeat):
     """A short epoch; the first run also trains a whole one, and says how long it took and what accuracy it gave."""
-    count, clock = measure.effort.steps, training.StepClock()
+    count, clock = measure.effort.steps, StepClock()
     with device.scope():
         network = training.prepare(model.build(precision=precision), xla=xla)
         state = [(variable, variable.numpy()) for variable in (*network.variables, *network.optimizer.variables)]

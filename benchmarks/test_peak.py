@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cifar.workload.generator import ALIGNMENT
+
 SIDE = {"cpu": 2048, "gpu": 8192}
 """Of square matrices: large enough for launching and caches not to count."""
 COPIED = {"cpu": 2**26, "gpu": 2**28}
 """Numbers (float32) in an array that no cache holds: 256 MiB and 1 GiB."""
 SENT = 2**24
 """Numbers (float32) sent to the device at once, 64 MiB: some twenty batches of 250 images."""
-ALIGNMENT = 64
-"""Bytes: what TensorFlow wants of the address of an array."""
 BATCH = 250
 """Images that are copied at once on the host."""
 BLOCK = 2**22

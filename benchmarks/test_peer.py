@@ -289,6 +289,23 @@ def batches_of(dataset, batch, count):
     return images, labels, generator.digest(count)
 
 
+def first_step_is_ours(child, expected, images, labels):
+    """Assert that the first step on these batches drops something, and without dropout changes weights as ours does."""
+    child.build(expected.weights, images, labels)
+    dropped = child("train", 0, 1)
+    child.build(expected.weights, images, labels, rate=0.0, epsilon=child.framework.epsilon_of_first_step)
+    assert child("train", 0, 1) == pytest.approx(expected.loss, rel=1e-5)
+    assert abs(dropped / expected.loss - 1) > 1e-5, "dropout drops nothing"
+    for place, (before, theirs, ours) in enumerate(
+        zip(expected.weights, child("weights"), expected.after, strict=True)
+    ):
+        off = np.linalg.norm(theirs - ours) / np.linalg.norm(ours - before)
+        assert off < LARGEST_DIFFERENCE, (
+            f"the first step changes weight {place} otherwise than ours, by {off:.1g} of the change"
+        )
+    return "the first step changes each weight as ours within 2 %"
+
+
 @pytest.mark.parametrize("child", [pytest.param(name, id=f"by={name}") for name in FRAMEWORKS], indirect=True)
 def test_peer_training(measure, dataset, child, expected):
     """A short epoch from memory; without dropout the first step must change every weight as ours does.
@@ -312,19 +329,7 @@ def test_peer_training(measure, dataset, child, expected):
                 break
             loss = child("train", 0, STEPS)
         assert loss < CHANCE, f"the loss of {loss:.3f} is no better than guessing ({CHANCE:.3f})"
-        child.build(expected.weights, images[:1], labels[:1])
-        dropped = child("train", 0, 1)
-        child.build(expected.weights, images[:1], labels[:1], rate=0.0, epsilon=child.framework.epsilon_of_first_step)
-        assert child("train", 0, 1) == pytest.approx(expected.loss, rel=1e-5)
-        assert abs(dropped / expected.loss - 1) > 1e-5, "dropout drops nothing"
-        for place, (before, theirs, ours) in enumerate(
-            zip(expected.weights, child("weights"), expected.after, strict=True)
-        ):
-            off = np.linalg.norm(theirs - ours) / np.linalg.norm(ours - before)
-            assert off < LARGEST_DIFFERENCE, (
-                f"the first step changes weight {place} otherwise than ours, by {off:.1g} of the change"
-            )
-        return [f"loss {loss:.3f}, below chance", "the first step changes each weight as ours within 2 %"]
+        return [f"loss {loss:.3f}, below chance", first_step_is_ours(child, expected, images[:1], labels[:1])]
 
     work = {"weights": expected.digest, "batches": batches}
     flop = model.training_flop(expected.network()) * BATCH * STEPS

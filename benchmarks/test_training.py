@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cifar.workload import dataset as datasets
 from cifar.workload import model, training
+from cifar.workload.clock import StepClock
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
 BATCH = 250
@@ -42,7 +43,7 @@ def by_lesson(measure, network, _dataset, lesson_dataset):
 
     That end is charged to the round by the part that its images are of a whole epoch's.
     """
-    generator, clock = LessonGenerator(lesson_dataset, BATCH), training.StepClock()
+    generator, clock = LessonGenerator(lesson_dataset, BATCH), StepClock()
     measure.note(step_seconds=clock.seconds, epoch_images=len(generator.indices))
 
     def fit():

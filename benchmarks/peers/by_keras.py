@@ -1,10 +1,9 @@
 """Keras as the lesson calls it, `fit` and `predict` on arrays, on the backend that KERAS_BACKEND names."""
 
-import time
-
 import keras
 
 from cifar.workload import model
+from cifar.workload.clock import StepClock
 
 
 class Peer:
@@ -30,26 +29,13 @@ class Peer:
 
     def step_seconds(self):
         """Of the last `train`, the seconds from its first step to its last: the rest comes once an epoch."""
-        return self._clock.seconds
+        return self._clock.seconds[-1]
 
     def forward(self):
         return self._network.predict(_joined(self._images), batch_size=self._images.shape[1], verbose=0)
 
     def weights(self):
         return self._network.get_weights()
-
-
-class StepClock(keras.callbacks.Callback):
-    """As `cifar.workload.training.StepClock`, in processes that may load no TensorFlow."""
-
-    def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
-        if batch == 0:
-            self._start = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch + 1 == self.params["steps"]:
-            float(logs["loss"])
-            self.seconds = time.perf_counter() - self._start
 
 
 def _joined(batches):

@@ -32,7 +32,7 @@ _AROUND = 2**21  # bytes, a huge page: a missing page is mapped with some around
 MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.6 times as many batches as 1, more were not tried
 _PORTION = 3_100_000  # bytes of images made together at most: 252 as float32, 1,009 as bytes; more leave the caches
 _ONE_HOT = np.eye(CLASSES, dtype=np.float32)
-_ALIGNMENT = 64  # bytes: TensorFlow's, which copies such arrays 1.6 times as fast
+ALIGNMENT = 64  # bytes: TensorFlow's, which copies such arrays 1.6 times as fast
 
 
 class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
@@ -329,15 +329,15 @@ class _Buffers:
             for memory in memories:
                 if sys.getrefcount(memory) == self._FREE:
                     return self._view(memory)
-            memory = np.empty(count * self.nbytes + _ALIGNMENT, np.uint8)
+            memory = np.empty(count * self.nbytes + ALIGNMENT, np.uint8)
             if len(memories) < self._KEPT:
                 memories.append(memory)
             return self._view(memory)
 
     def _view(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
         """An array of the shape and type, at an aligned address in `memory`, which it keeps alive."""
-        start = -memory.ctypes.data % _ALIGNMENT
-        return memory[start : start + memory.size - _ALIGNMENT].view(self._dtype).reshape(-1, *self._shape)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + memory.size - ALIGNMENT].view(self._dtype).reshape(-1, *self._shape)
 
 
 def _mapped(path: Path, split: str) -> tuple[mmap.mmap, int, NDArray[np.uint8], NDArray[np.uint8]]:

@@ -6,7 +6,6 @@ handed to the device; who times them waits for the device (`Device.wait`) or rea
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -214,23 +213,3 @@ def predict(
     """Probabilities float32 (n, 10) of images float32 (n, 32, 32, 3) in [0, 1], in batches; see `evaluate`."""
     parts = range(0, len(images), batch_size)
     return np.concatenate([np.asarray(probabilities(images[at : at + batch_size])) for at in parts])
-
-
-class StepClock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Seconds of each epoch that `fit` spends from its first training step to its last: the rest is plumbing."""
-
-    def __init__(self) -> None:
-        """Start with no epoch."""
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Start the clock with the first step."""
-        if batch == 0:
-            self._start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop the clock when the last step's loss is there, for which a device must have done them all."""
-        if batch + 1 == self.params["steps"]:
-            float((logs or {})["loss"])
-            self.seconds.append(time.perf_counter() - self._start)

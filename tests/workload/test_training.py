@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import keras
 import numpy as np
 import pytest
@@ -186,15 +184,3 @@ def test_batches_lie_on_the_device(small):
     for index, (images, labels) in enumerate(batches):
         np.testing.assert_array_equal(images, generator[index][0])
         np.testing.assert_array_equal(labels, generator[index][1])
-
-
-def test_step_clock_counts_steps_of_each_epoch(small, network):
-    """The clock has the seconds of each epoch's steps, without what comes at its end."""
-    clock, generator = training.StepClock(), DataGenerator(small, batch_size=100)
-    generator.on_epoch_end = lambda: time.sleep(0.5)
-    begin = time.perf_counter()
-    network.fit(generator, epochs=2, steps_per_epoch=3, callbacks=[clock], verbose=0)
-    seconds = time.perf_counter() - begin
-    assert len(clock.seconds) == 2
-    assert min(clock.seconds) > 0
-    assert sum(clock.seconds) < seconds - 2 * 0.5
