@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
@@ -10,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 
 from cifar.report import compare, figures, ladder, limits, nodes, tables
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
-from cifar.report.record import by_arm, in_order, words
+from cifar.report.record import by_arm, in_order, nothing_collected, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -136,6 +136,7 @@ class Picture:
     figure: Figure
 
 
+@nothing_collected()
 def write(  # noqa: PLR0913 - the options of `cifar report`
     records: Sequence[Record],
     folder: str | os.PathLike[str],
@@ -179,11 +180,14 @@ def _save(
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files = [figures.save(picture.figure, folder / "figures", picture.name) for picture in drawn]
     view |= {"figures": [shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]}
-    html, markdown, csv = folder / "report.html", folder / "report.md", folder / "results.csv"
+    html, markdown, results = folder / "report.html", folder / "report.md", folder / "results.csv"
     for path in (html, markdown):
         path.write_text(template(path.name).render(view), encoding="utf-8")
-    table(arms).to_csv(csv, index=False)
-    return html, markdown, csv, tuple(path for pair in files for path in pair)
+    with results.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")  # a third of the time that pandas takes
+        writer.writerow(COLUMNS)
+        writer.writerows(rows(arms))
+    return html, markdown, results, tuple(path for pair in files for path in pair)
 
 
 def default_folder(sources: Iterable[str | os.PathLike[str]]) -> Path:
@@ -251,21 +255,18 @@ def pictures(arms: Arms, pools: Arms, comparisons: Sequence[Comparison]) -> list
     return [picture for picture in found if picture.figure.axes]
 
 
-def table(arms: Arms) -> pd.DataFrame:
-    """Return one row for each workload, arm and run, in SI units, as written to results.csv."""
-    rows = [
-        (
-            *(result.workload, result.family, arm),
-            *(record.device, record.campaign, record.run, record.complete),
-            *(len(result.seconds), result.calls, result.images, result.median),
-            *(result.value if result.images else None, result.warmup_seconds, result.flop, result.bytes),
-            *(result.memory["host_peak_bytes"], result.memory["device_peak_bytes"]),
-        )
-        for arm, records in arms.items()
-        for record in records
-        for result in record.results
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS).convert_dtypes()
+def rows(arms: Arms) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of results.csv: one for each workload, arm and run, in SI units, as `COLUMNS` names them."""
+    for arm, records in arms.items():
+        for record in records:
+            for result in record.results:
+                yield (
+                    *(result.workload, result.family, arm),
+                    *(record.device, record.campaign, record.run, record.complete),
+                    *(len(result.seconds), result.calls, result.images, result.median),
+                    *(result.value if result.images else None, result.warmup_seconds, result.flop, result.bytes),
+                    *(result.memory["host_peak_bytes"], result.memory["device_peak_bytes"]),
+                )
 
 
 def _compared(

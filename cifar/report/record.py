@@ -124,7 +124,7 @@ def _read(path: Path, share: Callable[[Any], Any]) -> Record:
     """As `read`; what `share` returns for a part takes its place."""
     try:
         # NaN and Infinity are no JSON; left as text they fail the schema at their place, which the error can name
-        content = json.loads(path.read_bytes(), parse_constant=str)
+        content = json.loads(path.read_bytes().decode(), parse_constant=str)
     except ValueError as error:
         message = f"{path} is no complete JSON ({error}): {REMEDY}"
         raise ValueError(message) from error
@@ -141,6 +141,19 @@ def _read(path: Path, share: Callable[[Any], Any]) -> Record:
     return Record(path=path, **same, **details, failures=tuple(own["failures"]), results=results)
 
 
+@contextlib.contextmanager
+def nothing_collected() -> Iterator[None]:
+    """Python does not look for cycles meanwhile: records have none, and to look takes long where they are many."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@nothing_collected()
 def load(*paths: str | os.PathLike[str]) -> list[Record]:
     """Return the records of all `paths`, each a file or a campaign's folder, in order of arm and run.
 
@@ -156,8 +169,7 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
         """The first of all equal values: the runs of a campaign say mostly the same, and thousands of them fit."""
         return known.setdefault(repr(value), value)
 
-    with _nothing_collected():
-        records = [_read(file, share) for path in paths for file in _files(Path(path))]
+    records = [_read(file, share) for path in paths for file in _files(Path(path))]
     _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run, record.started))
     records = told_apart(records)
     _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run))
@@ -251,6 +263,8 @@ def words(workload: str) -> str:
             name = f"Forward, batch {batch}, by {way}"
         case "peer_generator", {"by": by}:
             name = f"Generators to choose from: {by}"
+        case "peer_tensors", {"by": by}:
+            name = f"Generators to choose from, bytes as tensors: {by}"
         case "peer_training" | "peer_forward" as family, {"by": by, **rest}:
             batch = f", batch {rest['batch']}" if rest else ""
             name = f"Frameworks to choose from, {family.removeprefix('peer_')}{batch}: {by}"
@@ -302,18 +316,6 @@ def _files(path: Path) -> list[Path]:
         message = f"{path} holds no records (*.json): {remedy}, or measure one with `cifar bench`"
         raise ValueError(message)
     return files
-
-
-@contextlib.contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Python does not look for cycles: records have none, and to look takes a fifth of the time where they are many."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) -> None:
@@ -383,20 +385,32 @@ def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - a
 def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:
     """One checked entry of `benchmarks` as a Result; see `_read`."""
     extra = entry["extra_info"]
-    same = {key: extra[key] for key in ("images", "warmup_seconds", "flop")}
-    same |= {key: extra.get(key) for key in ("bytes", "accuracy", "epoch_seconds")}
-    same |= {key: share(extra.get(key, {})) for key in ("memory", "work", "needs")}
-    workload = share(entry["name"].removeprefix("test_"))
-    seconds = tuple(map(float, entry["stats"]["data"]))
-    checks, calls = share(tuple(extra["checks"])), extra.get("calls")
-    steps = tuple(map(float, extra.get("step_seconds", ())))
-    if steps and same["epoch_seconds"]:  # that epoch was the last one
-        same["epoch_outside"] = same["epoch_seconds"] - steps[-1]
+    seconds, steps = tuple(map(float, entry["stats"]["data"])), tuple(map(float, extra.get("step_seconds", ())))
+    epoch = extra.get("epoch_seconds")
+    outside = epoch - steps[-1] if steps and epoch else None  # that epoch was the last one
     steps = steps[1 : len(seconds) + 1]  # without the warm-up's
     if whole := extra.get("epoch_images"):
         part = extra["images"] / whole
         seconds = tuple(step + part * (total - step) for step, total in zip(steps, seconds, strict=True))
-    return Result(workload=workload, seconds=seconds, checks=checks, calls=calls, step_seconds=steps, **same)
+    said = (entry["name"].removeprefix("test_"), tuple(extra["checks"]), extra.get("work", {}), extra.get("needs", {}))
+    workload, checks, work, needs = share(said)
+    return Result(
+        workload=workload,
+        images=extra["images"],
+        seconds=seconds,
+        warmup_seconds=extra["warmup_seconds"],
+        flop=extra["flop"],
+        memory=share(extra["memory"]),
+        work=work,
+        checks=checks,
+        calls=extra.get("calls"),
+        step_seconds=steps,
+        accuracy=extra.get("accuracy"),
+        epoch_seconds=epoch,
+        epoch_outside=outside,
+        bytes=extra.get("bytes"),
+        needs=needs,
+    )
 
 
 def _repeated(names: Iterable[str]) -> str | None:
