@@ -51,12 +51,13 @@ def arrays(path):
         return file["x_train"][:], file["y_train"][:, 0].astype(np.int64)
 
 
-# --- feeding: a peer returns the call that goes through one shuffled epoch, and yields float32 in [0, 1] and one-hot
+# --- feeding: a peer returns the call that goes through one shuffled epoch, and yields batches as DataGenerator's, of
+# its `dtype`: float32 in [0, 1] and one-hot, or uint8 and integers
 
 
-def by_ours(device, path):
+def by_ours(device, path, dtype):
     """Our generator."""
-    generator = DataGenerator(path, batch_size=BATCH)
+    generator = DataGenerator(path, batch_size=BATCH, dtype=dtype)
 
     def epoch():
         yield from ahead(generator, threads=device.threads)
@@ -65,7 +66,7 @@ def by_ours(device, path):
     return epoch
 
 
-def by_tf_data(device, path):
+def by_tf_data(device, path, dtype):
     """tf.data over a permutation cut into batches, gathered at once and prefetched; its autotuner off, for speed."""
     images, labels = (tf.constant(part) for part in arrays(path))
 
@@ -74,7 +75,10 @@ def by_tf_data(device, path):
         return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (-1, BATCH)))
 
     def batch(chosen):
-        return tf.cast(tf.gather(images, chosen), tf.float32) / 255.0, tf.one_hot(tf.gather(labels, chosen), 10)
+        pixels, classes = tf.gather(images, chosen), tf.gather(labels, chosen)
+        if dtype == "uint8":
+            return pixels, classes
+        return tf.cast(pixels, tf.float32) / 255.0, tf.one_hot(classes, 10)
 
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -87,7 +91,7 @@ def by_tf_data(device, path):
     return batches.with_options(options).__iter__
 
 
-def by_torch(device, path):
+def by_torch(device, path, dtype):
     """A DataLoader whose sampler gives whole batches of a permutation, which the dataset gathers and scales at once."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     data = pytest.importorskip("torch.utils.data", reason="PyTorch is not installed")
@@ -99,8 +103,10 @@ def by_torch(device, path):
             return len(images)
 
         def __getitem__(self, chosen):
-            scaled = images.index_select(0, chosen).float().div_(255)
-            return scaled, torch.nn.functional.one_hot(labels[chosen], 10).float()
+            pixels, classes = images.index_select(0, chosen), labels[chosen]
+            if dtype == "uint8":
+                return pixels, classes
+            return pixels.float().div_(255), torch.nn.functional.one_hot(classes, 10).float()
 
     class Permuted(data.Sampler):
         def __iter__(self):
@@ -109,7 +115,7 @@ def by_torch(device, path):
     return data.DataLoader(Batches(), sampler=Permuted(), batch_size=None).__iter__
 
 
-def by_grain(_device, path):
+def by_grain(_device, path, dtype):
     """A Grain dataset of a permutation cut into batches, each gathered and scaled at once.
 
     Without threads of Grain's: as it comes, with 16 and a read-ahead of 500, it is three times slower on two cores.
@@ -120,7 +126,10 @@ def by_grain(_device, path):
     alone = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
 
     def batch(chosen):
-        return images[chosen].astype(np.float32) / np.float32(255), eye[labels[chosen]]
+        pixels, classes = images[chosen], labels[chosen]
+        if dtype == "uint8":
+            return pixels, classes
+        return pixels.astype(np.float32) / np.float32(255), eye[classes]
 
     def epoch():
         order = random.permutation(len(images)).reshape(-1, BATCH)
@@ -129,17 +138,14 @@ def by_grain(_device, path):
     return epoch
 
 
-@pytest.mark.parametrize(
-    "peer",
-    [
-        pytest.param(peer, id=f"by={name}")
-        for name, peer in [("ours", by_ours), ("tf.data", by_tf_data), ("torch", by_torch), ("grain", by_grain)]
-    ],
-)
-def test_peer_generator(measure, device, dataset, peer):
-    """A whole shuffled epoch with nobody to consume it; classes and the sum of all pixels must be the file's."""
-    epoch = peer(device, dataset)
-    images, _ = arrays(dataset)
+def as_tensors(batch):
+    """A batch as TensorFlow's tensors; of other libraries by way of NumPy, as Keras takes them."""
+    return [part if tf.is_tensor(part) else tf.convert_to_tensor(np.asarray(part)) for part in batch]
+
+
+def measure_epochs(measure, path, epoch, dtype):
+    """Go through whole shuffled epochs with nobody to consume them; each must bring the file's images and classes."""
+    images, _ = arrays(path)
 
     def a_pass():
         for _batch in epoch():
@@ -149,14 +155,38 @@ def test_peer_generator(measure, device, dataset, peer):
         total, counts, came = 0.0, np.zeros(10), 0
         for batch in epoch():
             pixels, labels = map(np.asarray, batch)
-            assert pixels.dtype == np.float32
-            total, counts, came = total + pixels.sum(dtype=np.float64), counts + labels.sum(axis=0), came + len(pixels)
+            assert pixels.dtype == dtype
+            total += pixels.sum(dtype=np.float64) * (255 if dtype == "float32" else 1)
+            counts += labels.sum(axis=0) if labels.ndim > 1 else np.bincount(labels, minlength=10)
+            came += len(pixels)
         assert came == len(images), f"{came} images came"
-        assert total == pytest.approx(images.sum(dtype=np.float64) / 255, rel=1e-6), "not the file's images"
+        assert total == pytest.approx(images.sum(dtype=np.float64), rel=1e-6), "not the file's images"
         assert (counts == len(images) / 10).all(), f"classes came {counts} times"
         return ["as many images of each class as in the file, of the same sum"]
 
     measure(a_pass, images=len(images), check=check)
+
+
+GENERATORS = pytest.mark.parametrize(
+    "peer",
+    [
+        pytest.param(peer, id=f"by={name}")
+        for name, peer in [("ours", by_ours), ("tf.data", by_tf_data), ("torch", by_torch), ("grain", by_grain)]
+    ],
+)
+
+
+@GENERATORS
+def test_peer_generator(measure, device, dataset, peer):
+    """Images as float32 and one-hot labels, as they come from each."""
+    measure_epochs(measure, dataset, peer(device, dataset, "float32"), "float32")
+
+
+@GENERATORS
+def test_peer_tensors(measure, device, dataset, peer):
+    """Bytes and integer labels as TensorFlow's tensors, which a step scales on its device; nothing else is done."""
+    epoch = peer(device, dataset, "uint8")
+    measure_epochs(measure, dataset, lambda: map(as_tensors, epoch()), "uint8")
 
 
 # --- training and forward passes: a framework computes in a process of its own, which is asked for each call by a pipe

@@ -295,6 +295,7 @@ def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
         ("training[feed=memory]", "Training, fed from memory"),
         ("generator[by=ours,batch=32]", "Our generator, batch 32"),
         ("peer_generator[by=tf.data]", "Generators to choose from: tf.data"),
+        ("peer_tensors[by=grain]", "Generators to choose from, bytes as tensors: grain"),
         ("peer_training[by=torch]", "Frameworks to choose from, training: torch"),
         ("peer_forward[batch=1,by=jax]", "Frameworks to choose from, forward, batch 1: jax"),
         ("growth_images[images=10000,order=whole]", "Growth: images 10,000, order whole"),
