@@ -139,7 +139,8 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         classes = self._labels.take(chosen)
         if self._scaled:
             images = self._scaled.lend(len(indices) * size)[: len(chosen)]
-            np.divide(pixels, np.float32(255), out=images)
+            np.copyto(images, pixels)  # in two passes: to cast while dividing takes longer
+            np.divide(images, np.float32(255), out=images)
         labels = _ONE_HOT.take(classes, axis=0) if self._scaled else classes.astype(np.int32)
         return [(images[start : start + size], labels[start : start + size]) for start in range(0, len(chosen), size)]
 
