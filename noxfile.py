@@ -38,13 +38,13 @@ LOCKS = {
     "cpu-2.19": [*WHOLE, "--extra=cpu", *OLDER],
     "cuda-2.19": [*WHOLE, "--extra=cuda", *OLDER],
     "beside": ["--group=beside", "--universal", "--constraint=containers/requirements-cpu.txt"],
+    "peers": ["--group=peers", "--universal", "--constraint=containers/requirements-cpu.txt"],
 }
 
-# What is in docs/performance.md, and what is installed beside for it. The largest sizes leave a process with gigabytes,
-# and Keras imports some of the peers where it finds them, so each is a campaign of its own.
+# What is in docs/performance.md. The largest sizes leave a process with gigabytes, and Keras imports some of the peers
+# where it finds them, so each is a campaign of its own, and these are the last to be installed.
 OURS = "startup or generator or forward or prediction or training or peak or ladder"
-PEERS = ["grain==0.2.18", "jax==0.10.2", "optax==0.2.8", "torch==2.13.0"]
-PERFORMANCE = {"ours": (OURS, []), "growth": ("growth", []), "peers": ("peer", PEERS)}
+PERFORMANCE = {"ours": OURS, "growth": "growth", "peers": "peer"}
 
 
 def install(session: nox.Session, *locks: str) -> None:
@@ -79,9 +79,9 @@ def lesson(session: nox.Session) -> None:
 def performance(session: nox.Session) -> None:
     """Measure what docs/performance.md says, and write it anew, in an hour: nox -s performance -- ..."""
     install(session, LOCK)
-    for name, (only, beside) in PERFORMANCE.items():
-        if beside:
-            session.install(*beside)
+    for name, only in PERFORMANCE.items():
+        if name == "peers":
+            install(session, "peers")
         session.run("cifar", "bench", "--runs=3", "--only", only, "--out", f"results/{name}", *session.posargs)
     # Written when all is measured, for a record tells of a checkout that was changed.
     text = "".join(performance_page(session, name) for name in PERFORMANCE)

@@ -187,7 +187,7 @@ def test_locks_are_current(lock):
         *project["project"]["dependencies"],
         *(one for group in groups for one in project["dependency-groups"][group]),
     ]
-    if kind == "beside":  # another lock
+    if kind in {"beside", "peers"}:  # with another lock
         wanted = project["dependency-groups"][kind]
     elif older:
         tensorflow = (FOLDER / f"tensorflow-{older[0]}.txt").read_text(encoding="utf-8")
