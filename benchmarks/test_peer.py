@@ -139,8 +139,9 @@ def by_grain(_device, path, dtype):
 
 
 def as_tensors(batch):
-    """A batch as TensorFlow's tensors; of other libraries by way of NumPy, as Keras takes them."""
-    return [part if tf.is_tensor(part) else tf.convert_to_tensor(np.asarray(part)) for part in batch]
+    """A batch as TensorFlow's tensors in the host's memory; of other libraries by way of NumPy, as Keras takes them."""
+    with tf.device("CPU:0"):
+        return [part if tf.is_tensor(part) else tf.convert_to_tensor(np.asarray(part)) for part in batch]
 
 
 def measure_epochs(measure, path, epoch, dtype):
