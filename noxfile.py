@@ -42,7 +42,8 @@ LOCKS = {
 }
 
 # What is in docs/performance.md. The largest sizes leave a process with gigabytes, and Keras imports some of the peers
-# where it finds them, so each is a campaign of its own, and these are the last to be installed.
+# where it finds them, so each is a campaign of its own, and these are the last to be installed, into an environment
+# that is new each time.
 OURS = "startup or generator or forward or prediction or training or peak or ladder"
 PERFORMANCE = {"ours": OURS, "growth": "growth", "peers": "peer"}
 
@@ -75,7 +76,7 @@ def lesson(session: nox.Session) -> None:
     session.run("cifar", "lesson", *session.posargs)
 
 
-@session_of()
+@session_of(reuse_venv=False)
 def performance(session: nox.Session) -> None:
     """Measure what docs/performance.md says, and write it anew, in an hour: nox -s performance -- ..."""
     install(session, LOCK)
