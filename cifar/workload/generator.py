@@ -8,7 +8,7 @@ import mmap
 import sys
 import threading
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -188,11 +188,13 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def ahead(batches: DataGenerator, count: int | None = None, threads: int = 2) -> Iterator[Batch]:
-    """The first `count` batches (all when None) in order, made by `threads` threads while the caller uses others.
+    """The first `count` batches (all when None) in order, made by `threads` threads, ahead of the caller's use.
 
-    They are at most 8, and no more than there is work for.  Each makes up to two portions in advance, a portion being
-    a batch, or several small ones.  NumPy's gathering and scaling let other threads run.  What making a portion raises
-    is raised at its place; ValueError for no thread and for more batches than an epoch has.
+    They are at most 8, and no more than there is work for; the caller's is one of them, which makes batches whenever
+    the next one is not ready, but leaves them to the other where `threads` is 1.  Together they make up to two
+    portions a thread in advance, a portion being a batch, or several small ones.  NumPy's gathering and scaling let
+    other threads run.  What making a portion raises is raised at its place; ValueError for no thread and for more
+    batches than an epoch has.
     """
     if threads < 1:
         message = f"{threads} threads were asked for; give 1 or more"
@@ -202,62 +204,80 @@ def ahead(batches: DataGenerator, count: int | None = None, threads: int = 2) ->
         message = f"{total} batches were asked for; an epoch has {len(batches)}"
         raise ValueError(message)
     together = batches.portion
-    portions = [range(first, min(first + together, total)) for first in range(0, total, together)]
-    threads = min(threads, MOST_THREADS, len(portions))
-    makers = [_Maker(batches, portions[first::threads]) for first in range(threads)]
+    makers = _Makers(
+        batches, [range(first, min(first + together, total)) for first in range(0, total, together)], threads
+    )
     try:
-        for place in range(len(portions)):
-            yield from makers[place % threads].next()
+        for made in makers.portions():
+            while made:
+                yield made.pop()  # nothing here holds it any more, so that its buffers are free when the caller is done
     finally:
-        for maker in makers:
-            maker.stop()
+        makers.stop()
 
 
-class _Maker:
-    """A thread that makes the batches of its portions in order, some portions in advance.
+class _Makers:
+    """Threads that make portions in advance, the caller's own among them.
 
-    Two queues and no futures, whose locks cost a quarter of the speed.
+    One that only waits for as many others as there are cores makes them a seventh slower on two cores.
+    With queues and no futures, whose locks cost a quarter of the speed.
     """
 
-    _AHEAD = 2
+    _AHEAD = 2  # portions a thread; 3 and 4 are as fast
 
-    def __init__(self, batches: DataGenerator, portions: list[range]) -> None:
-        self._batches, self._portions, self._stopped = batches, portions, False
-        self._wanted: SimpleQueue[None] = SimpleQueue()
-        self._made: SimpleQueue[list[Batch] | Exception] = SimpleQueue()
-        for _ in range(self._AHEAD):
-            self._wanted.put(None)
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+    def __init__(self, batches: DataGenerator, portions: list[range], threads: int) -> None:
+        threads = min(threads, MOST_THREADS, len(portions))
+        self._batches, self._portions, self._helps = batches, portions, threads > 1
+        self._made: list[SimpleQueue[list[Batch] | Exception]] = [SimpleQueue() for _ in portions]
+        self._wanted: SimpleQueue[int | None] = SimpleQueue()
+        self._places = iter(range(len(portions)))
+        for _ in range(self._AHEAD * threads):
+            self._want()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(max(1, threads - 1))]
+        for thread in self._threads:
+            thread.start()
 
-    def next(self) -> Iterator[Batch]:
-        """The batches of the next portion; raises what making one raised."""
-        made = self._made.get()
-        if isinstance(made, Exception):
-            raise made
-        self._wanted.put(None)
-        made.reverse()
-        while made:
-            yield made.pop()  # nothing here holds it any more, so that its buffers are free when the caller is done
+    def portions(self) -> Iterator[list[Batch]]:
+        """The batches of each portion in reverse; raises what making one raised."""
+        for coming in self._made:
+            while self._helps and coming.empty() and (place := self._next()) is not None:
+                self._make(place)
+            made = coming.get()
+            if isinstance(made, Exception):
+                raise made
+            self._want()
+            made.reverse()
+            yield made
 
     def stop(self) -> None:
-        """End the thread, wherever it is in its portions."""
-        self._stopped = True
-        self._wanted.put(None)
-        self._thread.join()
+        """End the threads, wherever they are in their portions."""
+        while self._next() is not None:
+            pass
+        for _ in self._threads:
+            self._wanted.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _want(self) -> None:
+        """Have one more portion made, if there is one."""
+        if (place := next(self._places, None)) is not None:
+            self._wanted.put(place)
+
+    def _next(self) -> int | None:
+        """The next portion that is wanted, None when each is being made."""
+        try:
+            return self._wanted.get_nowait()
+        except Empty:
+            return None
 
     def _work(self) -> None:
-        for portion in self._portions:
-            self._wanted.get()
-            if self._stopped:
-                return
-            self._made.put(self._make(portion))
+        while (place := self._wanted.get()) is not None:
+            self._make(place)
 
-    def _make(self, portion: range) -> list[Batch] | Exception:
+    def _make(self, place: int) -> None:
         try:
-            return self._batches.together(portion)
-        except Exception as error:  # noqa: BLE001 none is hidden: `next` raises it in the caller's thread
-            return error
+            self._made[place].put(self._batches.together(self._portions[place]))
+        except Exception as error:  # noqa: BLE001 none is hidden: `portions` raises it in the caller's thread
+            self._made[place].put(error)
 
 
 class LessonGenerator(keras.utils.PyDataset):  # type: ignore[misc]
@@ -314,31 +334,28 @@ class _Buffers:
     """
 
     _KEPT = 64
-    # A memory in its list under the loop variable, counted by a call: three references.
-    _FREE = 3
+    # A memory in its pair and under the array made of it, under the loop variable, counted by a call: four references.
+    _FREE = 4
 
     def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
         self._shape, self._dtype = shape, np.dtype(dtype)
         self.nbytes = math.prod(shape) * self._dtype.itemsize
-        self._memories: dict[int, list[NDArray[np.uint8]]] = {}
+        self._kept: dict[int, list[tuple[NDArray[np.uint8], NDArray[Any]]]] = {}
         self._lock = threading.Lock()
 
     def lend(self, count: int) -> NDArray[Any]:
-        """A view of `count` images that nobody else holds; its content is arbitrary."""
+        """An array of `count` images at an aligned address that nobody else holds; its content is arbitrary."""
         with self._lock:
-            memories = self._memories.setdefault(count, [])
-            for memory in memories:
+            kept = self._kept.setdefault(count, [])
+            for memory, array in kept:
                 if sys.getrefcount(memory) == self._FREE:
-                    return self._view(memory)
+                    return array[:]  # a view, which holds the memory and not the array
             memory = np.empty(count * self.nbytes + ALIGNMENT, np.uint8)
-            if len(memories) < self._KEPT:
-                memories.append(memory)
-            return self._view(memory)
-
-    def _view(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
-        """An array of the shape and type, at an aligned address in `memory`, which it keeps alive."""
-        start = -memory.ctypes.data % ALIGNMENT
-        return memory[start : start + memory.size - ALIGNMENT].view(self._dtype).reshape(-1, *self._shape)
+            start = -memory.ctypes.data % ALIGNMENT
+            array = memory[start : start + count * self.nbytes].view(self._dtype).reshape(count, *self._shape)
+            if len(kept) < self._KEPT:
+                kept.append((memory, array))
+            return array[:]
 
 
 def _mapped(path: Path, split: str) -> tuple[mmap.mmap, int, NDArray[np.uint8], NDArray[np.uint8]]:

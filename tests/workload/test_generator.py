@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import h5py
 import numpy as np
@@ -199,7 +200,24 @@ def test_ahead_lives_on_a_few_buffers(small):
     for _ in range(5):
         for images, _ in ahead(generator):
             places.add(images.__array_interface__["data"][0])
-    assert len(places) <= 2 * 3 * 5, "two threads, each with three portions of five batches"
+    assert len(places) <= 6 * 5, "portions of five batches: four in advance, the caller's, and the one it still holds"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ahead_lets_the_caller_help(small, threads):
+    """Where batches come slowly the caller makes some itself, but of a single thread it leaves them to that one."""
+    makers = []
+
+    class Slow(DataGenerator):
+        def together(self, indices):
+            makers.append(threading.get_ident())
+            time.sleep(0.01)
+            return super().together(indices)
+
+    assert len(list(ahead(Slow(small), threads=threads))) == 5
+    assert len(makers) == 5
+    assert len(set(makers)) == threads
+    assert (threading.get_ident() in makers) == (threads > 1)
 
 
 def test_ahead_ends_its_threads(small):
