@@ -135,6 +135,8 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
             for number in range(indices.start * size // self.window, (indices.stop * size - 1) // self.window + 1):
                 self._move_on(number)
         images = pixels = self._pixels.lend(len(indices) * size)[: len(chosen)]
+        # Their first bytes, only to have the processor look many images up at once before each is copied in its turn.
+        self._images.reshape(-1).take(chosen * self._images[0].nbytes, mode="clip")
         np.take(self._images, chosen, axis=0, out=pixels, mode="clip")
         classes = self._labels.take(chosen)
         if self._scaled:
