@@ -15,7 +15,7 @@ from cifar.report.compare import LEVEL, NONE, Estimate, Interval, number
 from cifar.report.record import in_order, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -165,6 +165,13 @@ def pools(records: Iterable[Record]) -> dict[str, list[Record]]:
         for arm, runs in arms.items()
         if len(nodes[arm]) > 1
     }
+
+
+def beside(arms: Mapping[str, list[Record]], over: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
+    """Return the arms over their nodes (`over`) and all others, CPU first."""
+    pooled = {runs[0].arm for runs in over.values()}
+    found = dict(over) | {arm: runs for arm, runs in arms.items() if runs[0].arm not in pooled}
+    return dict(sorted(found.items(), key=lambda item: item[1][0].device != "cpu"))
 
 
 def means(runs: Sequence[Record]) -> list[Record]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from cifar.report import compare, figures, ladder, limits, nodes, tables
+from cifar.report import answer, compare, figures, limits, nodes, tables
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
-from cifar.report.record import by_arm, in_order, nothing_collected, words
+from cifar.report.record import by_arm, nothing_collected, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 
     Arms = dict[str, list[Record]]
     Row = list[str]
-
-HEADLINES = (
-    "training[feed=generator]",
-    "training[feed=memory]",
-    "training[by=lesson]",
-    "forward[batch=250,input=host]",
-)
-"""The first of these that was measured gives the answer: what the lesson asks about is training as it is done."""
 
 PICTURES = {
     "throughput": (
@@ -88,14 +80,6 @@ COLUMNS = [
     *("flop_per_round", "bytes_per_round", "host_peak_bytes", "device_peak_bytes"),
 ]
 """Of results.csv."""
-
-CPU_MODEL = ("node.cpu_model", "cpu_model")
-CPU_CORES = ("node.cpus", "cpus")
-CPU_THREADS = ("node.hyperthreading",)
-GPU_MODEL = ("device.gpu", "gpus.0.name", "gpu")
-GPU_REASON = ("gpus.unmeasurable", "device.gpu.unmeasurable")
-DIGEST = ("dataset.digest", "dataset")
-"""Where the facts that the answer names stand in the environment, or in the fingerprint; the first that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +147,14 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     comparisons, refused = _compared(arms, over, baseline, margin, frozenset(allow))
     spreads = nodes.spreads(_records(arms))
     notes = [*notes, *nodes.sentences(spreads), *nodes.apart(_records(arms))]
-    answer = _answer(arms, over, comparisons, refused, notes)
+    said = answer.answer(arms, over, comparisons, refused, notes)
     left_out = _left_out(arms, comparisons)
-    view = _view(arms, pools, comparisons, refused) | {"answer": answer, "left_out": _missing(left_out)}
-    view |= {"notes": notes, "tables": tables.explain(arms, _beside(arms, over))}
+    view = _view(arms, pools, comparisons, refused) | {"answer": said, "left_out": _missing(left_out)}
+    view |= {"notes": notes, "tables": tables.explain(arms, nodes.beside(arms, over))}
     view["command"] = _command(records, folder, margin, allow)
     drawn = pictures(arms, pools, comparisons)
     files = _save(folder, arms, view, drawn)
-    return Report(*files, comparisons, refused, answer, tuple(notes), left_out, tuple(spreads))
+    return Report(*files, comparisons, refused, said, tuple(notes), left_out, tuple(spreads))
 
 
 def _save(
@@ -238,14 +222,14 @@ def pictures(arms: Arms, pools: Arms, comparisons: Sequence[Comparison]) -> list
 
     Arms that are pooled over their nodes are drawn as one; comparisons of many single nodes have tables only.
     """
-    over = _beside(arms, {arm: nodes.means(runs) for arm, runs in pools.items()})
+    over = nodes.beside(arms, {arm: nodes.means(runs) for arm, runs in pools.items()})
     found = [Picture(*PICTURES["throughput"], figures.throughput(over))]
     told = _told(comparisons)
     for place, comparison in enumerate(told if len(told) <= MOST_RATIOS or not pools else (), start=1):
         name = "ratios" if len(told) == 1 else f"ratios-{place}"
         title = f"{comparison.candidate} against {comparison.baseline}"
         found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
-    every = _beside(arms, pools)
+    every = nodes.beside(arms, pools)
     some = {"ladders": figures.ladders(over), "growths": figures.growths(over), "roofline": figures.roofline(every)}
     found += [Picture(*PICTURES[name], drawn) for name, drawn in some.items() if drawn is not None]
     if spreads := nodes.spreads(_records(arms)):
@@ -287,148 +271,14 @@ def _compared(
     return tuple(comparisons), tuple(refused)
 
 
-# --- the answer
-
-
-def _beside(arms: Arms, over: Arms) -> Arms:
-    """The arms over their nodes and all others, CPU first."""
-    pooled = {runs[0].arm for runs in over.values()}
-    found = over | {arm: runs for arm, runs in arms.items() if runs[0].arm not in pooled}
-    return dict(sorted(found.items(), key=lambda item: item[1][0].device != "cpu"))
-
-
-def _answer(
-    arms: Arms, over: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
-) -> str:
-    """The report in one sentence: over the nodes, where that says more of a device than one node does."""
-    if len(over) > 1 or len(over) == len(_beside(arms, over)):
-        arms = over
-        comparisons = [comparison for comparison in comparisons if comparison.baseline in over]
-        refused = [refusal for refusal in refused if refusal.baseline in over]
-    if len(arms) == 1:
-        return _answer_of_one(*next(iter(arms.items())), notes, "node" if arms is over else "run")
-    if not comparisons:
-        first = refused[0]
-        return f"{first.candidate} and {first.baseline} are {first.error}."
-    comparison = min(comparisons, key=lambda found: _rank(arms, found))
-    pair = _headline(comparison)
-    if pair is None:
-        return f"Nothing of {comparison.candidate} could be compared with {comparison.baseline}: see what was left out."
-    here, there = (_machine(arm, arms[arm]) for arm in (comparison.candidate, comparison.baseline))
-    return _claim(pair, here, there, comparison)
-
-
-def _rank(arms: Arms, comparison: Comparison) -> int:
-    """Which comparison the answer is about, lowest first: a GPU before and after, any arm before and after, devices."""
-    one, other = arms[comparison.baseline][0], arms[comparison.candidate][0]
-    if one.arm == other.arm:
-        return 0 if one.device != "cpu" else 1
-    return 2 if one.device != other.device else 3
-
-
-def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str], evidence: str) -> str:
-    """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
-    results = dict.fromkeys(result.workload for record in records for result in record.results)
-    headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
-    if headline is None:
-        return f"Nothing was measured on {_machine(arm, records)}: see what was left out."
-    if headline.startswith("ladder"):
-        return _answer_of_ladder(_machine(arm, records), records, evidence)
-    estimate = _speeds({arm: records})[headline][arm]
-    span = (
-        f"one {evidence}, so no interval" if estimate.runs == 1 else f"{estimate.runs} {evidence}s without any spread"
-    )
-    if estimate.interval:
-        span = f"95 % interval {_ends(estimate)}, {estimate.runs} {evidence}s"
-    said = f"{words(headline)}: {_machine(arm, records)} does {_rate(estimate)} ({span})"
-    return f"{said}; {_no_gpu(records, notes)}." if records[0].device == "cpu" else f"{said}."
-
-
-def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) -> str:
-    """How far the highest rung that learns as well is above the lesson's way, in training if that was climbed."""
-    climbed = ((name, ladder.climb(records, name)) for name in ("training", "forward", "generator"))
-    name, rungs = next((name, rungs) for name, rungs in climbed if rungs)
-    top = max((rung for rung in rungs if not rung.learns_less), key=lambda rung: rung.speed.value)
-    speed = f"{compare.speed(top.speed)}, {top.speed.runs} {evidence}{'s' * (top.speed.runs > 1)}"
-    if top.to_first is None:
-        return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {speed}."
-    times = f"{tables.times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
-    return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {speed}."
-
-
-def _no_gpu(records: Sequence[Record], notes: Sequence[str]) -> str:
-    """Why no GPU stands beside the CPU, in the words of a note or of the environment; the remedy stays in the note."""
-    said = "no GPU was measured"
-    noted = next((note for note in notes if note.startswith("No GPU was measured: ")), "")
-    reason = noted[len(said) + 2 :] or _fact(records, GPU_REASON) or ""
-    return f"{said}: {reason.partition(': ')[0].rstrip('.')}" if reason else said
-
-
-def _headline(comparison: Comparison) -> Pair | None:
-    """The pair that the answer is about."""
-    pairs = {pair.workload: pair for pair in comparison.pairs}
-    return next((pairs[name] for name in (*HEADLINES, *pairs) if name in pairs), None)
-
-
-def _claim(pair: Pair, here: str, there: str, comparison: Comparison) -> str:
-    """What a pair's verdict claims, in one sentence."""
-    what, ratio = words(pair.workload), number(pair.ratio, 3)
-    one, other = pair.baseline.runs, pair.candidate.runs
-    unit = comparison.evidence
-    runs = f"{one} {unit}{'s' * (one > 1)} each" if one == other else f"{one} and {other} {unit}s"
-    if pair.interval is None:
-        return f"{what}: {here} was {ratio} times as fast as {there}, from {runs}, but {pair.reason}."
-    span = f"95 % interval {number(pair.interval.low, 3)} to {number(pair.interval.high, 3)}, from {runs}"
-    match pair.verdict:
-        case Verdict.FASTER | Verdict.SLOWER:
-            return f"{what}: {here} is {ratio} times as fast as {there}; {span}."
-        case Verdict.EQUIVALENT:
-            return f"{what}: {here} is as fast as {there} within {_percent(comparison.margin)}: ratio {ratio}, {span}."
-    return f"{what}: whether {here} or {there} is faster cannot be said yet: ratio {ratio}, {span}; {pair.reason}."
-
-
-def _machine(arm: str, records: Sequence[Record]) -> str:
-    """An arm with the device behind it: `cpu (AMD EPYC, 2 cores)`."""
-    if records[0].device != "cpu":
-        model = _fact(records, GPU_MODEL)
-        return f"{arm} ({model})" if model else arm
-    unit = "hardware thread" if _fact(records, CPU_THREADS) == "True" else "core"
-    parts = [part for part in (_fact(records, CPU_MODEL), _cores(_fact(records, CPU_CORES), unit)) if part]
-    return f"{arm} ({', '.join(parts)})" if parts else arm
-
-
-def _cores(cores: str | None, unit: str) -> str:
-    """The number of logical processors in words, which are hardware threads where a core has several.
-
-    A cgroup may grant parts of one. Empty where it is not known.
-    """
-    try:
-        count = float(cores or "")
-    except ValueError:
-        return ""
-    return f"{count:g} {unit}{'s' * (count != 1)}"
-
-
-def _dataset(records: Sequence[Record]) -> str:
-    """Which data the numbers stand for, by name and digest; several, where arms of several are not comparable."""
-    found = []
-    # Runs that were loaded together share what they say alike: thousands of them are looked at once.
-    alike = {(id(record.environment.get("dataset")), id(record.fingerprint)): record for record in records}
-    for record in alike.values():
-        made_up, digest = _fact([record], ("dataset.synthetic",)), _fact([record], DIGEST)
-        name = {"True": "a made-up stand-in for CIFAR-10", "False": "CIFAR-10"}.get(made_up or "", "not named")
-        found.append(f"{name}, digest {digest[:12]}" if digest else name)
-    return f"Dataset: {' and '.join(dict.fromkeys(found))}."
-
-
 # --- the view: everything that the templates show, as plain text in tables
 
 
 def _view(arms: Arms, pools: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused]) -> dict[str, Any]:
     """What the report shows of its arms and comparisons; arms that are pooled are one where that hides nothing."""
-    records, every, told = _records(arms), _beside(arms, pools), _told(comparisons)
+    records, every, told = _records(arms), nodes.beside(arms, pools), _told(comparisons)
     return {
-        "dataset": _dataset(records),
+        "dataset": answer.dataset(records),
         "comparisons": [_comparison(comparison) for comparison in told],
         "by_node": [_comparison(comparison) for comparison in comparisons if comparison not in told],
         "refused": [_refusal(refusal) for refusal in refused],
@@ -455,7 +305,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
         "baseline": comparison.baseline,
         "candidate": comparison.candidate,
-        "margin": _percent(comparison.margin),
+        "margin": answer.percent(comparison.margin),
         "counts": ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count),
         "allowed": _differences(comparison.allowed),
         "evidence": f"{comparison.evidence}s",
@@ -498,7 +348,7 @@ def _speed_table(arms: Arms) -> dict[str, Any]:
         [words(workload), *((_rate(sides[arm]), _ends(sides[arm])) if arm in sides else (NONE, "") for arm in arms)]
         for workload, sides in _speeds(arms).items()
     ]
-    return {"arms": [_machine(arm, records) for arm, records in arms.items()], "rows": rows}
+    return {"arms": [answer.machine(arm, records) for arm, records in arms.items()], "rows": rows}
 
 
 def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimate]]:
@@ -540,7 +390,7 @@ def _fact_table(arms: Arms, part: str) -> dict[str, Any]:
         said = (item for record in records for item in getattr(record, part).items())
         # Runs that were loaded together share what they say alike.
         for key, value in {(key, id(value)): (key, value) for key, value in said}.values():
-            for name, fact in _facts({key: value}).items():
+            for name, fact in answer.facts({key: value}).items():
                 found.setdefault(name, {}).setdefault(arm, []).append(fact)
     rows = [[name, *(_values(values.get(arm, [])) for arm in arms)] for name, values in found.items()]
     return {"arms": list(arms), "rows": rows}
@@ -589,26 +439,6 @@ def shown(picture: Picture, png: Path, svg: Path) -> dict[str, Any]:
 # --- facts and numbers as text
 
 
-def _facts(nested: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    """Nested dictionaries and lists, flattened: `{"cpu.model": …}`."""
-
-    def flat() -> Iterator[tuple[str, Any]]:
-        items = nested.items() if isinstance(nested, dict) else enumerate(nested)
-        for key, value in items:
-            if isinstance(value, dict | list) and value:
-                yield from _facts(value, f"{prefix}{key}.").items()
-            else:
-                yield f"{prefix}{key}", value
-
-    return dict(flat())
-
-
-def _fact(records: Sequence[Record], names: Sequence[str]) -> str | None:
-    """The first of `names` that a record's environment or fingerprint has."""
-    facts = _facts(records[0].environment) | _facts(records[0].fingerprint)
-    return next((str(facts[name]) for name in names if facts.get(name) is not None), None)
-
-
 def _values(values: Sequence[Any]) -> str:
     """The values of several runs in one cell: one, a range of numbers, or a list."""
     different = list(dict.fromkeys(map(_text, values)))
@@ -640,11 +470,6 @@ def _ends(estimate: Estimate) -> str:
 def _bytes(value: int | None) -> str:
     """Bytes in MiB, a dash for unknown."""
     return NONE if value is None else f"{number(float(value) / 2**20)}\N{NO-BREAK SPACE}MiB"
-
-
-def _percent(part: float) -> str:
-    """A part of 1 in per cent: `5 %`."""
-    return f"{100 * part:.4g}\N{NO-BREAK SPACE}%"
 
 
 def template(name: str) -> jinja2.Template:

@@ -1,0 +1,184 @@
+"""Answer: the one sentence that a report begins with, and the facts of its environment that it names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cifar.report import compare, ladder, nodes, tables
+from cifar.report.compare import Comparison, Verdict, number
+from cifar.report.record import in_order, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cifar.report.compare import Pair
+    from cifar.report.page import Arms, Refused
+    from cifar.report.record import Record
+
+HEADLINES = (
+    "training[feed=generator]",
+    "training[feed=memory]",
+    "training[by=lesson]",
+    "forward[batch=250,input=host]",
+)
+"""The first of these that was measured gives the answer: what the lesson asks about is training as it is done."""
+
+CPU_MODEL = ("node.cpu_model", "cpu_model")
+CPU_CORES = ("node.cpus", "cpus")
+CPU_THREADS = ("node.hyperthreading",)
+GPU_MODEL = ("device.gpu", "gpus.0.name", "gpu")
+GPU_REASON = ("gpus.unmeasurable", "device.gpu.unmeasurable")
+DIGEST = ("dataset.digest", "dataset")
+"""Where the facts that the answer names stand in the environment, or in the fingerprint; the first that is there."""
+
+
+def answer(
+    arms: Arms, over: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
+) -> str:
+    """The report in one sentence: over the nodes, where that says more of a device than one node does."""
+    if len(over) > 1 or len(over) == len(nodes.beside(arms, over)):
+        arms = over
+        comparisons = [comparison for comparison in comparisons if comparison.baseline in over]
+        refused = [refusal for refusal in refused if refusal.baseline in over]
+    if len(arms) == 1:
+        return _answer_of_one(*next(iter(arms.items())), notes, "node" if arms is over else "run")
+    if not comparisons:
+        first = refused[0]
+        return f"{first.candidate} and {first.baseline} are {first.error}."
+    comparison = min(comparisons, key=lambda found: _rank(arms, found))
+    pair = _headline(comparison)
+    if pair is None:
+        return f"Nothing of {comparison.candidate} could be compared with {comparison.baseline}: see what was left out."
+    here, there = (machine(arm, arms[arm]) for arm in (comparison.candidate, comparison.baseline))
+    return _claim(pair, here, there, comparison)
+
+
+def _rank(arms: Arms, comparison: Comparison) -> int:
+    """Which comparison the answer is about, lowest first: a GPU before and after, any arm before and after, devices."""
+    one, other = arms[comparison.baseline][0], arms[comparison.candidate][0]
+    if one.arm == other.arm:
+        return 0 if one.device != "cpu" else 1
+    return 2 if one.device != other.device else 3
+
+
+def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str], evidence: str) -> str:
+    """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
+    results = dict.fromkeys(result.workload for record in records for result in record.results)
+    headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
+    if headline is None:
+        return f"Nothing was measured on {machine(arm, records)}: see what was left out."
+    if headline.startswith("ladder"):
+        return _answer_of_ladder(machine(arm, records), records, evidence)
+    estimate = compare.estimate(
+        [result for record in records for result in record.results if result.workload == headline]
+    )
+    rate, ends = compare.in_unit(estimate)
+    span = (
+        f"one {evidence}, so no interval" if estimate.runs == 1 else f"{estimate.runs} {evidence}s without any spread"
+    )
+    if estimate.interval:
+        span = f"95 % interval {ends}, {estimate.runs} {evidence}s"
+    said = f"{words(headline)}: {machine(arm, records)} does {rate} ({span})"
+    return f"{said}; {_no_gpu(records, notes)}." if records[0].device == "cpu" else f"{said}."
+
+
+def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) -> str:
+    """How far the highest rung that learns as well is above the lesson's way, in training if that was climbed."""
+    climbed = ((name, ladder.climb(records, name)) for name in ("training", "forward", "generator"))
+    name, rungs = next((name, rungs) for name, rungs in climbed if rungs)
+    top = max((rung for rung in rungs if not rung.learns_less), key=lambda rung: rung.speed.value)
+    speed = f"{compare.speed(top.speed)}, {top.speed.runs} {evidence}{'s' * (top.speed.runs > 1)}"
+    if top.to_first is None:
+        return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {speed}."
+    times = f"{tables.times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
+    return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {speed}."
+
+
+def _no_gpu(records: Sequence[Record], notes: Sequence[str]) -> str:
+    """Why no GPU stands beside the CPU, in the words of a note or of the environment; the remedy stays in the note."""
+    said = "no GPU was measured"
+    noted = next((note for note in notes if note.startswith("No GPU was measured: ")), "")
+    reason = noted[len(said) + 2 :] or fact(records, GPU_REASON) or ""
+    return f"{said}: {reason.partition(': ')[0].rstrip('.')}" if reason else said
+
+
+def _headline(comparison: Comparison) -> Pair | None:
+    """The pair that the answer is about."""
+    pairs = {pair.workload: pair for pair in comparison.pairs}
+    return next((pairs[name] for name in (*HEADLINES, *pairs) if name in pairs), None)
+
+
+def _claim(pair: Pair, here: str, there: str, comparison: Comparison) -> str:
+    """What a pair's verdict claims, in one sentence."""
+    what, ratio = words(pair.workload), number(pair.ratio, 3)
+    one, other = pair.baseline.runs, pair.candidate.runs
+    unit = comparison.evidence
+    runs = f"{one} {unit}{'s' * (one > 1)} each" if one == other else f"{one} and {other} {unit}s"
+    if pair.interval is None:
+        return f"{what}: {here} was {ratio} times as fast as {there}, from {runs}, but {pair.reason}."
+    span = f"95 % interval {number(pair.interval.low, 3)} to {number(pair.interval.high, 3)}, from {runs}"
+    match pair.verdict:
+        case Verdict.FASTER | Verdict.SLOWER:
+            return f"{what}: {here} is {ratio} times as fast as {there}; {span}."
+        case Verdict.EQUIVALENT:
+            return f"{what}: {here} is as fast as {there} within {percent(comparison.margin)}: ratio {ratio}, {span}."
+    return f"{what}: whether {here} or {there} is faster cannot be said yet: ratio {ratio}, {span}; {pair.reason}."
+
+
+def machine(arm: str, records: Sequence[Record]) -> str:
+    """An arm with the device behind it: `cpu (AMD EPYC, 2 cores)`."""
+    if records[0].device != "cpu":
+        model = fact(records, GPU_MODEL)
+        return f"{arm} ({model})" if model else arm
+    unit = "hardware thread" if fact(records, CPU_THREADS) == "True" else "core"
+    parts = [part for part in (fact(records, CPU_MODEL), _cores(fact(records, CPU_CORES), unit)) if part]
+    return f"{arm} ({', '.join(parts)})" if parts else arm
+
+
+def _cores(cores: str | None, unit: str) -> str:
+    """The number of logical processors in words, which are hardware threads where a core has several.
+
+    A cgroup may grant parts of one. Empty where it is not known.
+    """
+    try:
+        count = float(cores or "")
+    except ValueError:
+        return ""
+    return f"{count:g} {unit}{'s' * (count != 1)}"
+
+
+def dataset(records: Sequence[Record]) -> str:
+    """Which data the numbers stand for, by name and digest; several, where arms of several are not comparable."""
+    found = []
+    # Runs that were loaded together share what they say alike: thousands of them are looked at once.
+    alike = {(id(record.environment.get("dataset")), id(record.fingerprint)): record for record in records}
+    for record in alike.values():
+        made_up, digest = fact([record], ("dataset.synthetic",)), fact([record], DIGEST)
+        name = {"True": "a made-up stand-in for CIFAR-10", "False": "CIFAR-10"}.get(made_up or "", "not named")
+        found.append(f"{name}, digest {digest[:12]}" if digest else name)
+    return f"Dataset: {' and '.join(dict.fromkeys(found))}."
+
+
+def facts(nested: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Nested dictionaries and lists, flattened: `{"cpu.model": …}`."""
+
+    def flat() -> Iterator[tuple[str, Any]]:
+        items = nested.items() if isinstance(nested, dict) else enumerate(nested)
+        for key, value in items:
+            if isinstance(value, dict | list) and value:
+                yield from facts(value, f"{prefix}{key}.").items()
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(flat())
+
+
+def fact(records: Sequence[Record], names: Sequence[str]) -> str | None:
+    """The first of `names` that a record's environment or fingerprint has."""
+    known = facts(records[0].environment) | facts(records[0].fingerprint)
+    return next((str(known[name]) for name in names if known.get(name) is not None), None)
+
+
+def percent(part: float) -> str:
+    """A part of 1 in per cent: `5 %`."""
+    return f"{100 * part:.4g}\N{NO-BREAK SPACE}%"
