@@ -29,7 +29,7 @@ _SPLITS = ("train", "valid")
 _DTYPES = ("float32", "uint8")
 _BLOCK = 256  # images read together from a file larger than memory: 768 KB, a stretch that a disk reads at full speed
 _AROUND = 2**21  # bytes, a huge page: a missing page is mapped with some around it, so also of blocks long forgotten
-MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.6 times as many batches as 1, more were not tried
+MOST_THREADS = 8  # they take turns in Python; 2 on 2 cores make 1.7 times as many batches as 1, more were not tried
 _PORTION = 3_100_000  # bytes of images made together at most: 252 as float32, 1,009 as bytes; more leave the caches
 _ONE_HOT = np.eye(CLASSES, dtype=np.float32)
 ALIGNMENT = 64  # bytes: TensorFlow's, which copies such arrays 1.6 times as fast
