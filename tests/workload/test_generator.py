@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import h5py
 import numpy as np
@@ -205,16 +204,17 @@ def test_ahead_lives_on_a_few_buffers(small):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ahead_lets_the_caller_help(small, threads):
-    """Where batches come slowly the caller makes some itself, but of a single thread it leaves them to that one."""
-    makers = []
+    """Of two threads one is the caller's: both make a portion at the same time.  A single thread is another's."""
+    makers, both = [], threading.Barrier(threads)
 
-    class Slow(DataGenerator):
+    class Meeting(DataGenerator):
         def together(self, indices):
             makers.append(threading.get_ident())
-            time.sleep(0.01)
+            if len(makers) <= threads:
+                both.wait(timeout=30)
             return super().together(indices)
 
-    assert len(list(ahead(Slow(small), threads=threads))) == 5
+    assert len(list(ahead(Meeting(small), threads=threads))) == 5
     assert len(makers) == 5
     assert len(set(makers)) == threads
     assert (threading.get_ident() in makers) == (threads > 1)
