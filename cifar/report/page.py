@@ -344,19 +344,11 @@ def _differences(fields: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) 
 
 def _speed_table(arms: Arms) -> dict[str, Any]:
     """Every workload's speed on every arm, with its interval."""
-    rows = [
-        [words(workload), *((_rate(sides[arm]), _ends(sides[arm])) if arm in sides else (NONE, "") for arm in arms)]
-        for workload, sides in _speeds(arms).items()
-    ]
+    rows = []
+    for workload, sides in figures.by_workload(arms).items():
+        speeds = {arm: compare.in_unit(compare.estimate(results)) for arm, results in sides.items()}
+        rows.append([words(workload), *(speeds.get(arm, (NONE, "")) for arm in arms)])
     return {"arms": [answer.machine(arm, records) for arm, records in arms.items()], "rows": rows}
-
-
-def _speeds(arms: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, Estimate]]:
-    """Every workload's estimate by arm, in order."""
-    return {
-        workload: {arm: compare.estimate(results) for arm, results in sides.items()}
-        for workload, sides in figures.by_workload(arms).items()
-    }
 
 
 def _records(arms: Arms) -> list[Record]:
