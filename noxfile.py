@@ -124,6 +124,18 @@ def tests(session: nox.Session) -> None:
 
 
 @session_of()
+def fuzz(session: nox.Session) -> None:
+    """Read changed copies of every kind of file: nox -s fuzz -- [--tries 2000] [--hypothesis-seed 7] ..."""
+    install(session, "cpu", "beside")
+    tries, rest = "1000", list(session.posargs)
+    if "--tries" in rest:
+        place = rest.index("--tries")
+        tries = rest.pop(place + 1)
+        rest.pop(place)
+    session.run("pytest", "tests/fuzz", *rest, env={"FUZZ_TRIES": tries})
+
+
+@session_of()
 def lint(session: nox.Session) -> None:
     """Check style and types, and the recipes of the images."""
     install(session, "lint")

@@ -29,6 +29,7 @@ def imported(path):
 @pytest.mark.parametrize(
     ("part", "unknown"),
     [
+        ("record", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
         ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
         ("measure", ("cifar.workload", "cifar.report", "cifar.cli")),
         ("report", ("cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
