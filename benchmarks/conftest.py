@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import signal
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from cifar.measure import devices, environment, meter
+from cifar.measure import devices, environment, meter, process
+from cifar.record import files
 from cifar.workload import dataset as datasets
 
 RECORD = pytest.StashKey["RunRecord"]()
@@ -32,6 +36,8 @@ def pytest_addoption(parser):
 def pytest_sessionstart(session):
     """Claim the device before anything uses TensorFlow; a device that is missing ends the run with the reason."""
     config = session.config
+    if config.getoption("--collect-only"):
+        return
     try:
         config.stash[DEVICE] = devices.claim(config.getoption("--device"))
     except (RuntimeError, ValueError) as error:
@@ -39,7 +45,9 @@ def pytest_sessionstart(session):
 
 
 def pytest_configure(config):
-    """Name our markers."""
+    """Name our markers; end with the campaign, however it ends, and say where this run is when it asks."""
+    process.die_with_parent()
+    faulthandler.register(signal.SIGUSR1, file=os.dup(sys.stderr.fileno()))
     config.addinivalue_line("markers", "long: the quick effort leaves it out, and says so")
     for name in ASKED_FOR:
         config.addinivalue_line("markers", f"{name}: measured only where --only (-k) asks for the {name}")
@@ -60,10 +68,11 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_collection_finish(session):
     """Open the record, so that a run that dies at once leaves word of itself."""
-    path = session.config.getoption("--record")
-    if path and not session.config.getoption("--benchmark-disable"):
-        session.config.stash[RECORD] = RunRecord(session.config, path)
-        session.config.stash[RECORD].write()
+    config = session.config
+    path = config.getoption("--record")
+    if path and not config.getoption("--benchmark-disable") and not config.getoption("--collect-only"):
+        config.stash[RECORD] = RunRecord(config, path)
+        config.stash[RECORD].write()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,8 +128,12 @@ class RunRecord:
         self.write()
 
     def close(self, *, complete):
-        """Add what is known at the end of the run and write the record a last time."""
-        self._ours.update(complete=complete, finished=_now())
+        """Add what is known at the end of the run and write the record a last time.
+
+        A run that has neither measured anything nor says why is not complete, whatever pytest makes of it.
+        """
+        told = bool(self._kept or self._ours["failures"])
+        self._ours.update(complete=complete and told, finished=_now())
         self._ours["environment"]["load_at_end"] = environment.load_now()
         self.write()
 
@@ -133,10 +146,7 @@ class RunRecord:
             machine_info=self._machine_info,
             commit_info=self._config.hook.pytest_benchmark_generate_commit_info(config=self._config),
         )
-        beside = self._path.with_suffix(f".{os.getpid()}.tmp")
-        text = json.dumps(record, indent=1, allow_nan=False, default=_name)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(self._path)
+        files.replace(self._path, json.dumps(record, indent=1, allow_nan=False, default=_name))
 
 
 def _now():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import subprocess
-import sys
 
 import pytest
 
+from cifar.measure import process
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator
 
@@ -32,7 +32,8 @@ def in_a_process(program, what):
     """A call that runs `program` in a process of its own, which says that it came to its end."""
 
     def call():
-        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        command = process.python("-c", program)
+        return subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=process.locks())
 
     def check(finished):
         assert finished.stdout.split()[-1:] == ["ready"], finished.stderr[-500:]

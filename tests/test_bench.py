@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def cifar(*arguments, **options):
     """Run the command in a process of its own, to its end."""
-    command = [sys.executable, "-m", "cifar", *map(str, arguments)]
+    command = [sys.executable, "-P", "-m", "cifar", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -37,6 +39,16 @@ def wait_for(path, process):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline, f"{path} is not complete after 120 s"
         time.sleep(0.05)
+
+
+def runs_of(folder):
+    """The numbers of the processes that measure into `folder`."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if f"--record={folder}/".encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
 
 
 def test_device_against_itself(small, tmp_path):
@@ -77,8 +89,15 @@ def test_killed_campaign_resumes(small, tmp_path):
         *("--dataset", small, "--out", folder),
     )
     wait_for(folder / "cpu-1.json", process)
+    while not (folder / "cpu-2.log").exists():
+        time.sleep(0.05)
+    assert runs_of(folder)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    until = time.monotonic() + 10
+    while runs_of(folder):
+        assert time.monotonic() < until, "the run under way has outlived its campaign"
+        time.sleep(0.05)
     first = (folder / "cpu-1.json").read_bytes()
     done = cifar("bench", "--resume", "--runs", 3, "--out", folder)
     assert done.returncode == 0, done.stderr
@@ -87,9 +106,9 @@ def test_killed_campaign_resumes(small, tmp_path):
     assert (folder / "report.html").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_campaign_says_how_to_go_on(small, tmp_path, number):
-    """Ctrl-C and a batch system's SIGTERM end the run under way, keep the finished one and name --resume."""
+    """Ctrl-C, a batch system's SIGTERM and a closed terminal end the run, keep the finished one and name --resume."""
     folder = tmp_path / "new"
     process = begun(
         *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first"),
@@ -102,6 +121,39 @@ def test_interrupted_campaign_says_how_to_go_on(small, tmp_path, number):
     assert f"cifar bench --resume --out {folder}" in printed
     assert campaign.is_complete(folder / "cpu-1.json")
     assert not campaign.is_complete(folder / "cpu-2.json")
+    assert not runs_of(folder)
+
+
+def test_callers_environment_has_no_say(small, tmp_path):
+    """What a user's environment and folder say to pytest, Python and Keras neither stops a run nor changes its work."""
+    here, home = tmp_path / "here", tmp_path / "home"
+    (here / "cifar").mkdir(parents=True)
+    for name in ("random.py", "numpy.py", "conftest.py", "cifar/__init__.py", "sitecustomize.py"):
+        (here / name).write_text("raise SystemExit('executed')")
+    (here / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
+    (home / ".keras").mkdir(parents=True)
+    (home / ".keras" / "keras.json").write_text('{"image_data_format": "channels_first", "backend": "theano"}')
+    done = cifar(
+        *("bench", "--quick", "--runs", 1, "--device", "cpu", "--only", "startup and not long"),
+        *("--dataset", small, "--out", tmp_path / "new"),
+        cwd=here,
+        env={
+            **os.environ,
+            "HOME": str(home),
+            "KERAS_HOME": "",
+            "PYTEST_ADDOPTS": "-k interpreter --collect-only -n auto --cov -p no:benchmark",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_PLUGINS": "no_such_plugin",
+            "PYTHONOPTIMIZE": "1",
+            "PYTHONWARNINGS": "error",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    measured = record.load(tmp_path / "new")[0]
+    assert [result.params["stage"] for result in measured.results] == [
+        *("interpreter", "first-batch", "build", "first-step")
+    ]
+    assert measured.results[2].checks == ("787,530 parameters",)
 
 
 BENCHMARKS = """
@@ -127,15 +179,22 @@ def test_killed(measure):
 """
 
 
-def run_benchmarks(small, folder, **environ):
-    """One run of BENCHMARKS; returns the finished process."""
+def benchmarks(folder, text=BENCHMARKS):
+    """A folder with our conftest.py and some benchmarks."""
     folder.mkdir()
     shutil.copy(campaign.benchmarks_folder() / "conftest.py", folder)
-    (folder / "test_some.py").write_text(BENCHMARKS)
-    command = [
-        *(sys.executable, "-m", "pytest", str(folder), "-c", os.devnull, f"--rootdir={folder}"),
-        *(f"--dataset={small}", f"--record={folder / 'cpu-1.json'}"),
-    ]
+    (folder / "test_some.py").write_text(text)
+    return folder
+
+
+def pytest_on(folder):
+    """Pytest on the benchmarks in a folder."""
+    return [sys.executable, "-m", "pytest", str(folder), "-c", os.devnull, f"--rootdir={folder}"]
+
+
+def run_benchmarks(small, folder, **environ):
+    """One run of BENCHMARKS; returns the finished process."""
+    command = [*pytest_on(benchmarks(folder)), f"--dataset={small}", f"--record={folder / 'cpu-1.json'}"]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environ})
 
 
@@ -164,7 +223,8 @@ def test_crash_keeps_what_was_finished(small, tmp_path):
 
 def test_missing_device_ends_the_run(small, tmp_path):
     """A run on a device that this node lacks measures nothing and says why."""
-    command = campaign.command(tmp_path, campaign.Plan(("gpu:9",), 1, "quick", str(small), ""), "gpu:9", 1)
+    plan = campaign.Plan(("gpu:9",), 1, "quick", str(small), "")
+    command = campaign.Run(tmp_path, plan, "gpu:9", 1).command()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "gpu:9 was asked for" in done.stdout + done.stderr
@@ -180,3 +240,63 @@ def test_record_says_what_must_be_known_to_repeat_it(small, tmp_path):
     assert ours["fingerprint"]["dataset"] == environment["dataset"]["digest"]
     assert all(value is None or isinstance(value, (str, int, float)) for value in ours["fingerprint"].values())
     assert 0 < environment["harness_seconds_per_round"] < 0.01
+
+
+def test_collection_is_no_run(small, tmp_path):
+    """Where pytest only collects, no record is left that could pass for a run's; nor is one that measured nothing."""
+    folder = benchmarks(tmp_path / "new")
+    command = [*pytest_on(folder), f"--dataset={small}", f"--record={folder / 'cpu-1.json'}"]
+    subprocess.run([*command, "--collect-only"], capture_output=True, check=True)
+    assert not (folder / "cpu-1.json").exists()
+    subprocess.run([*command, "--setup-plan"], capture_output=True, check=False)
+    assert not campaign.is_complete(folder / "cpu-1.json")
+
+
+HANGS = """
+import pathlib, time
+
+def test_right(measure):
+    measure(lambda: 7, images=1, check=lambda result: ["is 7"])
+
+def test_z_sleeps(measure):
+    marker = pathlib.Path(__file__).with_name("marker")
+    if not marker.exists():
+        marker.touch()
+        time.sleep(1000)
+    measure(lambda: 8, images=1, check=lambda result: ["is 8"])
+"""
+
+
+def test_run_that_hangs(small, tmp_path, monkeypatch):
+    """A run past its deadline is ended and named with its workload; what it had finished is kept, and the next runs."""
+    folder, bench = tmp_path / "new", benchmarks(tmp_path / "benchmarks", HANGS)
+    monkeypatch.setattr(campaign, "benchmarks_folder", lambda: bench)
+    hangs = bench / "marker"
+    deadlines = iter([0.0])
+    monkeypatch.setattr(
+        campaign, "deadline_seconds", lambda _plan, _count: next(deadlines, 1000.0) if hangs.exists() else 1000.0
+    )
+    plan = campaign.Plan(("cpu",), 2, "quick", str(small), "")
+    campaign.start(folder, plan)
+    with campaign.held(folder) as lock:
+        failures = campaign.run(folder, plan, lock)
+    assert len(failures) == 1
+    assert "run 1 of cpu hung in z_sleeps" in failures[0]
+    assert "test_z_sleeps" in (folder / "cpu-1.log").read_text().partition("Current thread")[2]  # where it was
+    cut, whole = record.load(folder)
+    assert not cut.complete
+    assert [result.workload for result in cut.results] == ["right"]
+    assert [failure["workload"] for failure in cut.failures] == ["z_sleeps"]
+    assert whole.complete
+    assert len(whole.results) == 2
+
+
+def test_words_of_a_library_that_ends_the_run(small, tmp_path, monkeypatch):
+    """A flag that XLA does not know ends the process; what XLA says of it is told, and stands in the log."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_no_such_flag=1")
+    plan = campaign.Plan(("cpu",), 1, "quick", str(small), "", only="forward and device")
+    campaign.start(tmp_path, plan)
+    with campaign.held(tmp_path) as lock:
+        (failure,) = campaign.run(tmp_path, plan, lock)
+    assert "xla_no_such_flag" in failure
+    assert "xla_no_such_flag" in (tmp_path / "cpu-1.log").read_text()

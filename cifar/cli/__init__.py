@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cifar.cli import agree, bench, data, lesson, node, report, train
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, WRONG_USAGE, MissingDeviceError, say
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, WRONG_USAGE, MissingDeviceError, say, steady_streams
 from cifar.measure.placement import MisplacedError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ ADDED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's) and return the exit code."""
+    steady_streams()
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))

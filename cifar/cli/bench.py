@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import described, ready
 from cifar.cli.report import add_judgement, write_report
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, progress_bar, say, take_devices
+from cifar.cli.terminal import (
+    INTERRUPTED,
+    NOTHING_MEASURED,
+    interruptible,
+    new_folder,
+    progress_bar,
+    say,
+    take_devices,
+)
 
 if TYPE_CHECKING:
     import argparse
 
     from cifar.measure.campaign import Plan
+
+_LONGEST = 1e7
+"""Seconds of the longest deadline, some months."""
 
 
 def add_bench(commands: Any) -> None:  # noqa: ANN401
@@ -27,6 +38,9 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", action="store_const", dest="effort", const="quick", help="about a minute a device")
     effort.add_argument("--thorough", action="store_const", dest="effort", const="thorough", help="up to an hour")
+    parser.add_argument(
+        "--deadline", type=float, metavar="SECONDS", help="end a run that takes longer, and go on (default: by effort)"
+    )
     parser.add_argument("--only", metavar="EXPR", help="measure only these workloads, e.g. 'training or startup'")
     parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
     parser.add_argument("--out", type=Path, help="the campaign's folder (default: results/<time>)")
@@ -38,32 +52,62 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
 
 def _bench(options: argparse.Namespace) -> int:
     """Measure, report, and judge."""
-    from cifar.measure import campaign  # noqa: PLC0415
     from cifar.report import compare  # noqa: PLC0415
 
     if options.fail_on:
         compare.loss(options.fail_on)  # a slip is told now, not after the measurement
-    if options.resume:
-        folder = options.out or campaign.latest(Path("results"))
+    if options.deadline is not None and not 0 < options.deadline < _LONGEST:
+        message = f"--deadline {options.deadline:g}: give the seconds that one run may take, above 0"
+        raise ValueError(message)
+    with interruptible():
+        return (_resumed if options.resume else _begun)(options)
+
+
+def _begun(options: argparse.Namespace) -> int:
+    """Begin a campaign in a new folder."""
+    from cifar.measure import campaign, devices  # noqa: PLC0415
+
+    for device in options.devices or ():
+        devices.number_of(device)  # a slip is told now, not by every run
+    plan = _plan(options)
+    if plan.missing_gpu and any(device.startswith("gpu") for device in plan.devices):
+        say(f"there is no GPU to measure: {plan.missing_gpu}")
+        return NOTHING_MEASURED
+    folder = options.out or new_folder("")
+    campaign.make_folder(folder)
+    with campaign.held(folder) as lock:
+        campaign.start(folder, plan)
+        _examine(folder, plan)
+        return _measured(options, folder, plan, lock)
+
+
+def _resumed(options: argparse.Namespace) -> int:
+    """Go on with a campaign; its plan is changed only by who holds its folder."""
+    from cifar.measure import campaign  # noqa: PLC0415
+
+    folder = options.out or campaign.latest(Path("results"))
+    campaign.resume(folder)  # where there is none, nothing is left there
+    with campaign.held(folder) as lock:
         plan = campaign.resume(folder)
         _check_options(options, folder, plan)
         _check_dataset(plan)
         if options.runs is not None:
             plan = campaign.extend(folder, plan, options.runs)
-    else:
-        plan = _plan(options)
-        if plan.missing_gpu and any(device.startswith("gpu") for device in plan.devices):
-            say(f"there is no GPU to measure: {plan.missing_gpu}")
-            return NOTHING_MEASURED
-        folder = options.out or Path("results") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-        campaign.start(folder, plan)
-        _examine(folder, plan)
+        return _measured(options, folder, plan, lock)
+
+
+def _measured(options: argparse.Namespace, folder: Path, plan: Plan, lock: int) -> int:
+    """Measure what is left of the plan, then report it."""
+    from cifar.measure import campaign  # noqa: PLC0415
+
+    if options.deadline is not None:
+        plan = dataclasses.replace(plan, deadline_seconds=options.deadline)
     print(f"Measuring {', '.join(plan.arms)}: {plan.runs} runs each, {plan.effort}, into {folder}")
     if plan.missing_gpu:
         print(f"No GPU is measured: {plan.missing_gpu}")
     try:
-        with interruptible(), progress_bar() as progress:
-            failures = campaign.run(folder, plan, progress=progress)
+        with progress_bar() as progress:
+            failures = campaign.run(folder, plan, lock, progress=progress)
     except KeyboardInterrupt:
         say(f"interrupted; finished runs are kept: continue with `cifar bench --resume --out {folder}`")
         return INTERRUPTED
@@ -75,9 +119,10 @@ def _bench(options: argparse.Namespace) -> int:
 def _examine(folder: Path, plan: Plan) -> None:
     """Keep with the campaign what was wrong with the node when it began; say what may spoil the numbers."""
     from cifar.measure import doctor  # noqa: PLC0415
+    from cifar.record import files  # noqa: PLC0415
 
     found = list(doctor.glance(doctor.Node({"results": folder, "data": Path(plan.dataset).parent})))
-    (folder / "doctor.txt").write_text("".join(f"{finding.line}\n" for finding in found), encoding="utf-8")
+    files.replace(folder / "doctor.txt", "".join(f"{finding.line}\n" for finding in found))
     for finding in found:
         if finding.status in {"warn", "fail"}:
             say(f"{finding.check}: {finding.said}" + (f" -> {finding.remedy}" if finding.remedy else ""))
@@ -89,15 +134,15 @@ def _plan(options: argparse.Namespace) -> Plan:
 
     effort = options.effort or "default"
     runs = {"quick": 3, "default": 5, "thorough": 10}[effort] if options.runs is None else options.runs
-    if runs < 1:
-        message = f"--runs {runs}: at least one run is needed, and at least two for an interval"
+    if not 1 <= runs <= campaign.MOST_RUNS:
+        message = f"--runs {runs}: give 1 to {campaign.MOST_RUNS:,}; at least two are needed for an interval"
         raise ValueError(message)
     found = _dataset(options.dataset)
     survey = devices.survey()
     if survey.further and not options.devices:
         say(f"not measured, for only the first GPU is: {', '.join(survey.further)}; name them with --device")
     gpu_is_wanted = not options.devices or any(device.startswith("gpu") for device in options.devices)
-    return campaign.Plan(
+    plan = campaign.Plan(
         devices=tuple(options.devices or survey.devices),
         runs=runs,
         effort=effort,
@@ -105,7 +150,10 @@ def _plan(options: argparse.Namespace) -> Plan:
         digest=found.digest,
         only=options.only,
         missing_gpu=survey.missing_gpu if gpu_is_wanted else None,
+        deadline_seconds=options.deadline,
     )
+    campaign.check_only(plan)
+    return plan
 
 
 def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py

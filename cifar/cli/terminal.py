@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
     from types import FrameType
+
+    from rich.console import Console
+
+from cifar.record.text import plain
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,8 +50,8 @@ def take_devices(parser: argparse.ArgumentParser) -> None:
 
 
 def say(message: str) -> None:
-    """Print to stderr."""
-    print(message, file=sys.stderr)
+    """Print to stderr what may hold names from a file."""
+    print(plain(message), file=sys.stderr)
 
 
 def check_new(*paths: Path) -> None:
@@ -55,18 +62,107 @@ def check_new(*paths: Path) -> None:
             raise FileExistsError(message)
 
 
+def new_folder(kind: str) -> Path:
+    """Make and return a folder of this moment under `results`; of two commands in one second each has its own."""
+    now = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    name = f"{kind}-{now}" if kind else now
+    for folder in (Path("results") / f"{name}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 100)))):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    message = f"results/{name} and 98 others of this second exist; name the folder with --out"
+    raise FileExistsError(message)
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM, a batch system's warning, end the command as Ctrl-C does."""
+    """Let SIGTERM, a batch system's warning, and SIGHUP, a closed terminal, end the command as Ctrl-C does.
+
+    What is ignored stays ignored: `nohup` lets a command outlive its terminal by that.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before: Any = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- streams
+
+
+class _Patient(io.RawIOBase):
+    """The bytes of a stream; from the time on that nobody reads it any more, they are dropped.
+
+    A pipe into `head`, or a terminal that was closed, ends neither a campaign nor its judgement.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Write to the descriptor `number`."""
+        self._number, self._is_read = number, True
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 bytes or a view of them
+        """Write what the reader takes, or drop it."""
+        if self._is_read:
+            try:
+                return os.write(self._number, data)
+            except OSError as error:
+                if error.errno not in {errno.EPIPE, errno.EIO}:
+                    raise
+                self._is_read = False
+        return len(data)
+
+    def writable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._number
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal."""
+        return os.isatty(self._number)
+
+
+def steady_streams() -> None:
+    """Make what this process prints safe: whatever its text, its terminal's alphabet, and whether anybody reads it.
+
+    Characters that the terminal does not have are written out in ASCII.  Closed streams are opened on nothing, or the
+    next file that is opened would take their place.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is not None and stream is not getattr(sys, f"__{name}__"):
+            continue  # somebody else's, such as a notebook's
+        encoding = stream.encoding if stream is not None else "utf-8"
+        patient = _Patient(number)
+        text = io.TextIOWrapper(
+            io.BufferedWriter(patient),
+            encoding,
+            "backslashreplace",
+            line_buffering=number == 2 or patient.isatty(),  # noqa: PLR2004
+        )
+        setattr(sys, name, text)
+
+
+def console() -> Console:
+    """Return Rich's console of stdout; a terminal is what is one, not what FORCE_COLOR says."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(force_terminal=sys.stdout.isatty())
 
 
 _READER = """import sys

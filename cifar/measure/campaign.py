@@ -1,143 +1,74 @@
-"""From arms and a number of runs to a folder of records: fresh processes, interleaved, kept whatever happens."""
+"""From a plan to a folder of records: fresh processes, interleaved, kept whatever happens."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cifar
-from cifar.measure import image
+from cifar.measure import image, meter, process
+from cifar.measure.plan import MOST_RUNS, PLAN, Plan, extend, latest, make_folder, start
+from cifar.measure.plan import read as resume
+from cifar.record import files
 
-PLAN = "campaign.json"
+__all__ = ["MOST_RUNS", "PLAN", "Plan", "extend", "latest", "make_folder", "resume", "start"]
+
 Progress = Callable[[str, int, int], None]
 
-_GRACE_SECONDS = 10.0
+_START_SECONDS = 300.0
+"""Of a run's deadline, for the interpreter, imports and the device, on a node whose disk is slow."""
+_NONE_COLLECTED = 5
+"""Pytest's exit code."""
+_ASKED_FOR = 5
+"""What is measured only where it is asked for takes this many times as long."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a campaign measures; `campaign.json` in its folder."""
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[int]:
+    """Hold the campaign in `folder` for this process and its runs; gives the lock's descriptor.
 
-    devices: tuple[str, ...]
-    """One arm each, in order; a device named twice is two arms, `cpu` and `cpu#2`."""
-    runs: int
-    effort: str
-    dataset: str
-    """The HDF5 file."""
-    digest: str
-    """The dataset's digest; a campaign is not resumed on another one."""
-    only: str | None = None
-    """Measure only the workloads that this expression selects, as in pytest's `-k`; None for all."""
-    missing_gpu: str | None = None
-    """Why this node has no GPU to measure, in plain words; None where it has one or none was looked for."""
-
-    @property
-    def arms(self) -> dict[str, str]:
-        """Arm to device."""
-        seen: Counter[str] = Counter()
-        arms = {}
-        for device in self.devices:
-            seen[device] += 1
-            arms[device if seen[device] == 1 else f"{device}#{seen[device]}"] = device
-        return arms
-
-    def schedule(self) -> list[tuple[str, int]]:
-        """Arms and run numbers in the order in which they run.
-
-        Every second turn goes through the arms backwards, so that a node that grows slower or faster over the
-        campaign favours none of them.
-        """
-        arms = list(self.arms)
-        return [(arm, run) for run in range(1, self.runs + 1) for arm in (arms if run % 2 else list(reversed(arms)))]
+    Whatever killed processes have left half-written there is removed.  BlockingIOError where another process, or a
+    run that has outlived its own, works on the folder.
+    """
+    with files.held(folder, "measuring") as lock:
+        files.sweep(folder)
+        for part in folder.glob("*-*.*.tmp"):  # as earlier versions left it
+            part.unlink(missing_ok=True)
+        yield lock
 
 
-def start(folder: Path, plan: Plan) -> None:
-    """Make `folder` and write the plan into it; FileExistsError when it holds anything already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        message = f"{folder} is not empty; name another --out, or continue that campaign with --resume"
-        raise FileExistsError(message)
-    _write(folder, plan)
-
-
-def _write(folder: Path, plan: Plan) -> None:
-    (folder / PLAN).write_text(json.dumps(dataclasses.asdict(plan), indent=1), encoding="utf-8")
-
-
-def resume(folder: Path) -> Plan:
-    """The plan of the campaign in `folder`; FileNotFoundError or ValueError where there is none."""
-    path = folder / PLAN
-    if not path.exists():
-        message = f"{folder} holds no campaign ({PLAN} is missing); start one without --resume"
-        raise FileNotFoundError(message)
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        return Plan(**{**fields, "devices": tuple(fields["devices"])})
-    except (ValueError, TypeError, KeyError) as error:
-        message = f"{path} is damaged ({error}); start a new campaign with another --out"
-        raise ValueError(message) from error
-
-
-def extend(folder: Path, plan: Plan, runs: int) -> Plan:
-    """Return `plan` with `runs` runs an arm, and write it into `folder`; ValueError for fewer than it has."""
-    if runs < plan.runs:
-        message = f"{folder} has {plan.runs} runs an arm, not {runs}: runs can be added only"
-        raise ValueError(message)
-    longer = dataclasses.replace(plan, runs=runs)
-    _write(folder, longer)
-    return longer
-
-
-def latest(results: Path) -> Path:
-    """The campaign under `results` that was begun last; FileNotFoundError where there is none."""
-    campaigns = sorted(results.glob(f"*/{PLAN}"), key=lambda path: path.stat().st_mtime)
-    if not campaigns:
-        message = f"there is no campaign under {results}; start one without --resume"
-        raise FileNotFoundError(message)
-    return campaigns[-1].parent
-
-
-def run(folder: Path, plan: Plan, *, progress: Progress = lambda _what, _done, _total: None) -> list[str]:
+def run(folder: Path, plan: Plan, lock: int, *, progress: Progress = lambda _what, _done, _total: None) -> list[str]:
     """Measure every run of `plan` that has no complete record in `folder` yet; say in words which failed.
 
-    `progress(what, done, total)` counts benchmarks.  KeyboardInterrupt ends the run under way and
-    leaves the finished ones.  BlockingIOError when another process works on `folder`.
+    `lock` is what `held` gives; `progress(what, done, total)` counts benchmarks.  KeyboardInterrupt ends the run under
+    way and leaves the finished ones.  A run past its deadline is ended, and the next one begins.
     """
-    failures = []
-    with _locked(folder):
-        todo = [(arm, number) for arm, number in plan.schedule() if not is_complete(folder / f"{arm}-{number}.json")]
-        share = Share(progress, len(todo))
-        for arm, number in todo:
-            code = _one_run(folder, plan, arm, number, share)
-            if not is_complete(folder / f"{arm}-{number}.json"):
-                log = folder / f"{arm}-{number}.log"
-                failures.append(f"run {number} of {arm} ended with code {code}: {_last_words(log)} (see {log})")
-    return failures
+    todo = [run for arm, number in plan.schedule() if not is_complete((run := Run(folder, plan, arm, number)).record)]
+    share = Share(progress, len(todo))
+    failures = [_measured(run, share, lock) for run in todo]
+    return [failure for failure in failures if failure]
 
 
 def is_complete(path: Path) -> bool:
-    """Whether `path` is the record of a run that came to its end."""
+    """Whether `path` is the record of the run that its name says, and that run came to its end."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return bool(record["machine_info"]["cifar"]["complete"])
+        facts = files.read_json(path)["machine_info"]["cifar"]
+        return facts["complete"] is True and path.name == f"{facts['arm']}-{facts['run']}.json"
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def benchmarks_folder() -> Path:
     """The folder of the benchmarks: beside the package in a checkout, inside it when installed."""
-    package = Path(cifar.__file__).parent
+    package = Path(cifar.__file__).resolve().parent
     for folder in (package.parent / "benchmarks", package / "benchmarks"):
         if (folder / "conftest.py").exists():
             return folder
@@ -145,17 +76,78 @@ def benchmarks_folder() -> Path:
     raise FileNotFoundError(message)
 
 
-def command(folder: Path, plan: Plan, arm: str, number: int) -> list[str]:
-    """The command line of one run; it can be repeated by hand."""
+@dataclass(frozen=True)
+class Run:
+    """One run of a campaign: a process that measures an arm."""
+
+    folder: Path
+    plan: Plan
+    arm: str
+    number: int
+
+    @property
+    def record(self) -> Path:
+        """The file of what it measured."""
+        return self.folder / f"{self.arm}-{self.number}.json"
+
+    @property
+    def log(self) -> Path:
+        """The file of what it said."""
+        return self.folder / f"{self.arm}-{self.number}.log"
+
+    def command(self) -> list[str]:
+        """Its command line, which can be repeated by hand."""
+        plan = self.plan
+        return [
+            *_pytest(plan),
+            *("-v", "--color=no", "--tb=short"),
+            # What TensorFlow and XLA say stands in the log also where they end the process themselves.
+            "--capture=no",
+            *("--benchmark-columns=median,iqr,rounds", "--benchmark-warmup=off"),
+            *(f"--device={plan.arms[self.arm]}", f"--arm={self.arm}", f"--run-number={self.number}"),
+            *(f"--effort={plan.effort}", f"--dataset={plan.dataset}", f"--record={self.record.absolute()}"),
+        ]
+
+
+def _pytest(plan: Plan) -> list[str]:
+    """Pytest on our benchmarks, without any settings or plug-ins but those that are named here."""
     benchmarks = benchmarks_folder()
     return [
-        *(sys.executable, "-m", "pytest", str(benchmarks), "-v", "--color=no", "--tb=short"),
-        *("-c", os.devnull, f"--rootdir={benchmarks}", "--import-mode=importlib", "-p", "no:cacheprovider"),
-        *("--benchmark-columns=median,iqr,rounds", "--benchmark-warmup=off"),
-        *(f"--device={plan.arms[arm]}", f"--arm={arm}", f"--run-number={number}"),
+        *process.python("-m", "pytest", str(benchmarks), "-c", os.devnull, f"--rootdir={benchmarks}"),
+        *("--import-mode=importlib", "-p", "no:cacheprovider", "-p", "benchmark"),
         *(("-k", plan.only) if plan.only else ()),
-        *(f"--effort={plan.effort}", f"--dataset={plan.dataset}", f"--record={folder / f'{arm}-{number}.json'}"),
     ]
+
+
+def check_only(plan: Plan) -> None:
+    """Raise ValueError, with the names that there are, where the plan's expression selects no workload."""
+    if plan.only is None:
+        return
+    done = _collected(plan)
+    if done.returncode == 0:
+        return
+    names = re.findall(r"::test_(\S+)", _collected(dataclasses.replace(plan, only=None)).stdout)
+    there = f"there are {', '.join(names)}; and those of ladder, peer and growth" if names else "none can be collected"
+    why = "selects none of the workloads"
+    if found := re.search(r"Wrong expression passed to '-k': .*?: (.*)", done.stdout + done.stderr):
+        why = f"is no expression ({found[1]}), such as 'training or startup'"
+    elif done.returncode != _NONE_COLLECTED:
+        why = f"cannot be tried, for the benchmarks do not load ({_telling((done.stdout + done.stderr).splitlines())})"
+    message = f"--only {plan.only!r} {why}: {there}"
+    raise ValueError(message)
+
+
+def _collected(plan: Plan) -> subprocess.CompletedProcess[str]:
+    """What pytest finds to measure; nothing is measured, and no device is claimed."""
+    return subprocess.run(  # noqa: S603 the command is our own
+        [*_pytest(plan), "--collect-only", "--quiet", f"--effort={plan.effort}", "--color=no"],
+        env=process.environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_START_SECONDS,
+        check=False,
+    )
 
 
 @dataclass
@@ -168,75 +160,93 @@ class Share:
     """In one run; what the latest run said."""
     turn: int = -1
     done: int = 0
+    run: str = ""
+    workload: str = ""
+    """The one that is being measured; empty before the first."""
+    _line: str = ""
 
     def begin(self, run: str) -> None:
         """Begin the next run."""
-        self.turn, self.done = self.turn + 1, 0
-        self._tell(f"{run}: starting")
+        self.turn, self.done, self.run, self.workload, self._line = self.turn + 1, 0, run, "", ""
+        self._tell("starting")
 
-    def read(self, run: str, line: str) -> None:
-        """Read a line that the run printed."""
-        if found := re.search(r"collected (?:.* / )?(\d+) (?:items?|selected)", line):
-            self.benchmarks = max(1, int(found[1]))
-        elif found := re.search(r"::test_(\S+) (PASSED|FAILED|ERROR|SKIPPED)", line):
-            self.done += 1
-            self._tell(f"{run}: {found[1]}")
+    def read(self, text: str) -> None:
+        """Read what the run printed since the last time: whole lines, or the beginning of one."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._begun(line)
+            if found := re.search(r"collected (?:.* / )?(\d+) (?:items?|selected)", line):
+                self.benchmarks = max(1, int(found[1]))
+            elif self.workload and re.search(r"(?:^|\s)(PASSED|FAILED|ERROR|SKIPPED)\b", line):
+                self.done, self.workload = self.done + 1, ""
+        self._begun(self._line)
+
+    def _begun(self, line: str) -> None:
+        """Note the workload whose measurement the line says to have begun."""
+        found = re.search(r"::test_(\S+) ", line)
+        if found and found[1] != self.workload:
+            self.workload = found[1]
+            self._tell(found[1])
 
     def _tell(self, what: str) -> None:
-        self.progress(what, self.turn * self.benchmarks + self.done, self.turns * self.benchmarks)
+        self.progress(f"{self.run}: {what}", self.turn * self.benchmarks + self.done, self.turns * self.benchmarks)
 
 
-def _one_run(folder: Path, plan: Plan, arm: str, number: int, share: Share) -> int:
-    """Measure one run in a fresh process and return its exit code."""
-    share.begin(f"{arm} {number}")
-    environment = {**os.environ, **image.passed_on(), "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
-    with (folder / f"{arm}-{number}.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(  # noqa: S603 the command is our own
-            command(folder.resolve(), plan, arm, number),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            errors="replace",
-            env=environment,
-            start_new_session=True,
-        )
-        with process, _ended(process):
-            for line in process.stdout or ():
-                log.write(line)
-                log.flush()
-                share.read(f"{arm} {number}", line)
-            return process.wait()
+def _measured(run: Run, share: Share, lock: int) -> str:
+    """Measure one run in a fresh process; why it is not complete, in words, or nothing."""
+    share.begin(f"{run.arm} {run.number}")
+    ended = process.watched(
+        run.command(),
+        process.environment() | image.passed_on(),
+        run.log,
+        lock,
+        read=share.read,
+        deadline=lambda: deadline_seconds(run.plan, share.benchmarks),
+    )
+    if ended.late:
+        return _late(run, share)
+    if not is_complete(run.record):
+        return f"run {run.number} of {run.arm} {_ending(ended.code)}: {_last_words(run.log)} (see {run.log})"
+    return ""
 
 
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """End `process` and all that it started when the block is left early: first kindly, then not."""
-    try:
-        yield
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+def deadline_seconds(plan: Plan, workloads: int) -> float:
+    """Seconds that a run may take: as planned, else far more than any node should need for so many workloads."""
+    if plan.deadline_seconds is not None:
+        return plan.deadline_seconds
+    times = _ASKED_FOR if any(name in (plan.only or "") for name in ("ladder", "peer", "growth")) else 1
+    return _START_SECONDS + times * workloads * meter.EFFORTS[plan.effort].deadline_seconds
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the campaign for this process alone; the lock falls with the process, however it ends."""
-    with (folder / PLAN).open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"another process is measuring in {folder}; wait for it, or name another --out"
-            raise BlockingIOError(message) from error
-        yield
+def _late(run: Run, share: Share) -> str:
+    """Say which workload a run hung in that was past its deadline, and keep that with what it had finished."""
+    seconds = deadline_seconds(run.plan, share.benchmarks)
+    reason = f"it had not ended after {seconds:,.0f} s, the run's deadline, and was ended"
+    if run.record.exists():  # else it hung before it opened one
+        record = files.read_json(run.record)
+        failure = {"workload": share.workload or "end of the run", "reason": reason, "skipped": False}
+        record["machine_info"]["cifar"]["failures"].append(failure)
+        files.replace(run.record, json.dumps(record, indent=1, allow_nan=False))
+    where = share.workload or ("its end" if share.done else "its start")
+    return f"run {run.number} of {run.arm} hung in {where}: {reason}; --deadline names another (see {run.log})"
+
+
+def _ending(code: int) -> str:
+    """How a process ended that came to no good, in words."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+_SAYS_NOTHING = re.compile(r"^(inifile|rootdir|platform|plugins|cachedir|configfile|usage)\b|^Extension modules|^\W*$")
+_SAYS_WHY = re.compile(r"\berror\b|\bfatal\b|\bunknown\b|\bfailed\b|\bExit:|\w+Error\b|\bno such\b", re.IGNORECASE)
 
 
 def _last_words(log: Path) -> str:
-    """The last line of a run's log that says something."""
-    lines: Sequence[str] = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    words = [line.strip("= !\t") for line in lines if line.strip("= !\t")]
-    return words[-1] if words else "it said nothing"
+    """The last line of a run's log that says why it ended."""
+    return _telling(log.read_text(encoding="utf-8", errors="replace").splitlines())
+
+
+def _telling(lines: Sequence[str]) -> str:
+    """The last line that says why a process ended, or else the last that says anything."""
+    words = [words for line in lines if not _SAYS_NOTHING.search(words := line.strip("= !\t"))]
+    why = [line for line in words if _SAYS_WHY.search(line)]
+    return (why or words or ["it said nothing"])[-1][:500]

@@ -265,9 +265,21 @@ def number_of(device: str) -> int | None:
         return None
     match = re.fullmatch(r"gpu(?::(0|[1-9][0-9]{0,3}))?", device)
     if not match:
-        message = f"{device!r} is no device: give cpu, gpu, or gpu:N with N from 0"
+        meant = _meant(device)
+        hint = f"; {meant} may be what is meant" if meant else ""
+        message = f"{device[:100]!r} is no device: give cpu, gpu, or gpu:N with N from 0{hint}"
         raise ValueError(message)
     return int(match[1] or 0)
+
+
+def _meant(device: str) -> str | None:
+    """Our name of what TensorFlow calls /GPU:0, PyTorch cuda:0, and CUDA 0; None for what nobody calls a device."""
+    match = re.fullmatch(r"/?(?:device:)?(cpu|gpu|cuda)?:?([0-9]{1,4})?", device.strip().lower())
+    if not match or match[0] == "":
+        return None
+    if match[1] == "cpu":
+        return "cpu"
+    return f"gpu:{int(match[2])}" if match[2] else "gpu"
 
 
 def _bind(device: str, number: int | None, threads: int) -> object:

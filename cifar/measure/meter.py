@@ -29,12 +29,14 @@ class Effort:
     workload_seconds: float
     steps: int
     """Batches of a short training epoch, and of a stretch of the lesson's generator."""
+    deadline_seconds: float
+    """For each of its workloads a run may take so long in the mean, before it is taken to hang."""
 
 
 EFFORTS = {
-    "quick": Effort(rounds=5, fewest=1, round_seconds=0.05, workload_seconds=0.5, steps=2),
-    "default": Effort(rounds=10, fewest=2, round_seconds=0.1, workload_seconds=3.0, steps=6),
-    "thorough": Effort(rounds=20, fewest=5, round_seconds=0.5, workload_seconds=60.0, steps=40),
+    "quick": Effort(rounds=5, fewest=1, round_seconds=0.05, workload_seconds=0.5, steps=2, deadline_seconds=30.0),
+    "default": Effort(rounds=10, fewest=2, round_seconds=0.1, workload_seconds=3.0, steps=6, deadline_seconds=120.0),
+    "thorough": Effort(rounds=20, fewest=5, round_seconds=0.5, workload_seconds=60.0, steps=40, deadline_seconds=900.0),
 }
 
 

@@ -1,0 +1,137 @@
+"""What a campaign measures: the plan, which is `campaign.json` in the campaign's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections import Counter
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from cifar.record import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jsonschema_rs import Draft202012Validator
+
+PLAN = "campaign.json"
+MOST_RUNS = 10_000
+"""Of an arm."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign measures."""
+
+    devices: tuple[str, ...]
+    """One arm each, in order; a device named twice is two arms, `cpu` and `cpu#2`."""
+    runs: int
+    effort: str
+    dataset: str
+    """The HDF5 file."""
+    digest: str
+    """The dataset's digest; a campaign is not resumed on another one."""
+    only: str | None = None
+    """Measure only the workloads that this expression selects, as in pytest's `-k`; None for all."""
+    missing_gpu: str | None = None
+    """Why this node has no GPU to measure, in plain words; None where it has one or none was looked for."""
+    deadline_seconds: float | None = None
+    """A run that takes longer is ended; None: as long as the effort and the number of workloads let expect."""
+
+    @property
+    def arms(self) -> dict[str, str]:
+        """Arm to device."""
+        seen: Counter[str] = Counter()
+        arms = {}
+        for device in self.devices:
+            seen[device] += 1
+            arms[device if seen[device] == 1 else f"{device}#{seen[device]}"] = device
+        return arms
+
+    def schedule(self) -> list[tuple[str, int]]:
+        """Arms and run numbers in the order in which they run.
+
+        Every second turn goes through the arms backwards, so that a node that grows slower or faster over the
+        campaign favours none of them.
+        """
+        arms = list(self.arms)
+        return [(arm, run) for run in range(1, self.runs + 1) for arm in (arms if run % 2 else list(reversed(arms)))]
+
+
+def read(folder: Path) -> Plan:
+    """Return the plan of the campaign in `folder`.
+
+    Raises FileNotFoundError where there is none, and ValueError, which names file and field, where it does not fit
+    plan.schema.json.
+    """
+    path = folder / PLAN
+    if not path.exists():
+        message = f"{folder} holds no campaign ({PLAN} is missing); start one without --resume"
+        raise FileNotFoundError(message)
+    try:
+        fields = files.read_json(path)
+        _check(fields)
+    except ValueError as error:
+        message = f"{path} is damaged: it {error}; start a new campaign with another --out"
+        raise ValueError(message) from error
+    return Plan(**{**fields, "devices": tuple(fields["devices"])})
+
+
+def _check(fields: Any) -> None:  # noqa: ANN401 any JSON
+    """Raise ValueError, in words that follow the file's name, unless the fields fit the schema."""
+    error = next(_validator().iter_errors(fields), None)
+    if error is not None:
+        place = " / ".join(map(str, error.instance_path))
+        message = f"has no good {place}: {error.message[:200]}" if place else f"is no plan: {error.message[:200]}"
+        raise ValueError(message)
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    """The compiled schema, built at first use."""
+    import jsonschema_rs  # noqa: PLC0415 what only looks at the node need not pay for it
+
+    schema = resources.files(__package__).joinpath("plan.schema.json").read_text(encoding="utf-8")
+    return jsonschema_rs.Draft202012Validator(json.loads(schema))
+
+
+def write(folder: Path, plan: Plan) -> None:
+    """Write the plan into `folder`, in one step; to be called by who holds the folder."""
+    files.replace(folder / PLAN, json.dumps(dataclasses.asdict(plan), indent=1) + "\n")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a new campaign; FileExistsError where it holds anything already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(entry.name != files.LOCK for entry in folder.iterdir()):
+        message = f"{folder} is not empty; name another --out, or continue that campaign with --resume"
+        raise FileExistsError(message)
+
+
+def start(folder: Path, plan: Plan) -> None:
+    """Make `folder` and write the plan into it; FileExistsError where it holds anything already."""
+    make_folder(folder)
+    write(folder, plan)
+
+
+def extend(folder: Path, plan: Plan, runs: int) -> Plan:
+    """Return `plan` with `runs` runs an arm, and write it into `folder`; ValueError for fewer than it has."""
+    if runs < plan.runs:
+        message = f"{folder} has {plan.runs} runs an arm, not {runs}: runs can be added only"
+        raise ValueError(message)
+    longer = dataclasses.replace(plan, runs=runs)
+    _check(json.loads(json.dumps(dataclasses.asdict(longer))))
+    write(folder, longer)
+    return longer
+
+
+def latest(results: Path) -> Path:
+    """The campaign under `results` that was begun last; FileNotFoundError where there is none."""
+    campaigns = sorted(results.glob(f"*/{PLAN}"), key=lambda path: path.stat().st_mtime)
+    if not campaigns:
+        message = f"there is no campaign under {results}; start one without --resume"
+        raise FileNotFoundError(message)
+    return campaigns[-1].parent
