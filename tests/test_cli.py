@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from cifar import cli
+from cifar.cli import terminal
 from cifar.measure import devices
 from cifar.workload import dataset
 
@@ -180,3 +182,96 @@ def test_resume_refuses_another_dataset(small, tmp_path, capsys):
     (tmp_path / "campaign.json").write_text(json.dumps(plan))
     assert cifar("bench", "--resume", "--out", tmp_path) == 2
     assert "not the dataset" in capsys.readouterr().err
+
+
+# --- the terminal, whatever it is
+
+
+def report_of(folder, **options):
+    """`cifar report` on a campaign, in a process of its own."""
+    command = [sys.executable, "-P", "-m", "cifar", "report", str(folder)]
+    return subprocess.run(command, check=False, text=True, **({"capture_output": True} | options))
+
+
+def test_terminal_without_our_characters(begun):
+    """Where the terminal knows ASCII alone, what it lacks is written out; the report and the exit code are the same."""
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    done = report_of(begun, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert "Report:" in done.stdout
+
+
+def test_pipe_that_nobody_reads_any_more(begun):
+    """`| head -1`: what nobody reads is dropped; the report is written and judged all the same."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = report_of(begun, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert (begun / "report.html").exists()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(begun, closed):
+    """Closed streams cost nothing: no file that is opened takes their place, so nothing is printed into one."""
+    command = f'exec "{sys.executable}" -P -m cifar report "{begun}" {closed}'
+    assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == 0
+    assert (begun / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert json.loads((begun / "campaign.json").read_text())["devices"] == ["cpu"]
+
+
+def test_no_colours_in_a_pipe(begun):
+    """FORCE_COLOR makes no terminal of a pipe: tables keep their width, and no escapes are in them."""
+    plain = report_of(begun).stdout
+    assert report_of(begun, env={**os.environ, "FORCE_COLOR": "1", "COLUMNS": "40"}).stdout == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("cuda:0", "gpu:0"), ("/GPU:0", "gpu:0"), ("GPU", "gpu"), ("0", "gpu:0"), ("/device:GPU:1", "gpu:1")),
+        *(("CPU", "cpu"), ("/CPU:0", "cpu"), ("gpu:01", "gpu:1"), ("../../x", None), ("tpu", None), ("", None)),
+    ],
+)
+def test_device_by_another_name(small, tmp_path, capsys, monkeypatch, name, meant):
+    """A device that we call otherwise is refused before anything begins, with our name for it."""
+    monkeypatch.chdir(tmp_path)
+    assert cifar("bench", "--device", name, "--dataset", small) == 2
+    said = capsys.readouterr().err
+    assert "is no device: give cpu, gpu, or gpu:N" in said
+    assert (f"; {meant} may be what is meant" in said) if meant else ("may be" not in said)
+    assert not list(tmp_path.glob("results/*"))
+
+
+@pytest.mark.parametrize("options", [["--margin", "0"], ["--margin", "nan"], ["--deadline", "0"], ["--runs", "10**9"]])
+def test_slips_are_told_before_anything_begins(small, tmp_path, capsys, options):
+    """An option that cannot be meant ends the command before anything is measured."""
+    assert cifar("bench", *options, "--dataset", small, "--out", tmp_path / "new") == 2
+    assert options[0] in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_commands_in_one_second(tmp_path, monkeypatch):
+    """Each has a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    folders = [terminal.new_folder("lesson") for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_nohup_outlives_its_terminal():
+    """A SIGHUP that is ignored, as by `nohup`, stays ignored; else it interrupts as Ctrl-C does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminal.interruptible():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with pytest.raises(KeyboardInterrupt), terminal.interruptible():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,9 @@ def _bench(options: argparse.Namespace) -> int:
     if options.deadline is not None and not 0 < options.deadline < _LONGEST:
         message = f"--deadline {options.deadline:g}: give the seconds that one run may take, above 0"
         raise ValueError(message)
+    if not 0 < options.margin < math.inf:
+        message = f"--margin {options.margin}: give a number above 0, such as 0.05 for 5 %"
+        raise ValueError(message)
     with interruptible():
         return (_resumed if options.resume else _begun)(options)
 
@@ -69,6 +73,9 @@ def _begun(options: argparse.Namespace) -> int:
 
     for device in options.devices or ():
         devices.number_of(device)  # a slip is told now, not by every run
+    if options.runs is not None and not 1 <= options.runs <= campaign.MOST_RUNS:
+        message = f"--runs {options.runs}: give 1 to {campaign.MOST_RUNS:,}; at least two are needed for an interval"
+        raise ValueError(message)
     plan = _plan(options)
     if plan.missing_gpu and any(device.startswith("gpu") for device in plan.devices):
         say(f"there is no GPU to measure: {plan.missing_gpu}")
@@ -134,9 +141,6 @@ def _plan(options: argparse.Namespace) -> Plan:
 
     effort = options.effort or "default"
     runs = {"quick": 3, "default": 5, "thorough": 10}[effort] if options.runs is None else options.runs
-    if not 1 <= runs <= campaign.MOST_RUNS:
-        message = f"--runs {runs}: give 1 to {campaign.MOST_RUNS:,}; at least two are needed for an interval"
-        raise ValueError(message)
     found = _dataset(options.dataset)
     survey = devices.survey()
     if survey.further and not options.devices:
