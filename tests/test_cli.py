@@ -115,7 +115,15 @@ def test_campaign_on_a_missing_gpu(small, tmp_path, capsys):
     if devices.survey().missing_gpu is None:
         pytest.skip("this node has a GPU")
     assert cifar("bench", "--device", "gpu", "--dataset", small, "--out", tmp_path / "new") == 4
-    assert "no GPU to measure" in capsys.readouterr().err
+    assert "there is no gpu to measure: " in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_campaign_on_a_gpu_too_many(small, tmp_path, capsys, monkeypatch):
+    """A GPU beyond those of the node ends the campaign before it begins, and those that there are are named."""
+    monkeypatch.setattr(devices, "survey", lambda: devices.Survey(("cpu", "gpu"), None, ("gpu:1",)))
+    assert cifar("bench", "--device", "gpu:2", "--dataset", small, "--out", tmp_path / "new") == 4
+    assert "there is no gpu:2 to measure: there are cpu, gpu, gpu:1: name one of these" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

@@ -12,6 +12,7 @@ from cifar.cli.report import add_judgement, write_report
 from cifar.cli.terminal import (
     INTERRUPTED,
     NOTHING_MEASURED,
+    MissingDeviceError,
     interruptible,
     new_folder,
     progress_bar,
@@ -21,8 +22,10 @@ from cifar.cli.terminal import (
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from cifar.measure.campaign import Plan
+    from cifar.measure.devices import Survey
 
 _LONGEST = 1e7
 """Seconds of the longest deadline, some months."""
@@ -77,9 +80,7 @@ def _begun(options: argparse.Namespace) -> int:
         message = f"--runs {options.runs}: give 1 to {campaign.MOST_RUNS:,}; at least two are needed for an interval"
         raise ValueError(message)
     plan = _plan(options)
-    if plan.missing_gpu and any(device.startswith("gpu") for device in plan.devices):
-        say(f"there is no GPU to measure: {plan.missing_gpu}")
-        return NOTHING_MEASURED
+    campaign.check_only(plan)
     folder = options.out or new_folder("")
     campaign.make_folder(folder)
     with campaign.held(folder) as lock:
@@ -146,7 +147,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     if survey.further and not options.devices:
         say(f"not measured, for only the first GPU is: {', '.join(survey.further)}; name them with --device")
     gpu_is_wanted = not options.devices or any(device.startswith("gpu") for device in options.devices)
-    plan = campaign.Plan(
+    _check_there(options.devices or (), survey)
+    return campaign.Plan(
         devices=tuple(options.devices or survey.devices),
         runs=runs,
         effort=effort,
@@ -156,8 +158,18 @@ def _plan(options: argparse.Namespace) -> Plan:
         missing_gpu=survey.missing_gpu if gpu_is_wanted else None,
         deadline_seconds=options.deadline,
     )
-    campaign.check_only(plan)
-    return plan
+
+
+def _check_there(asked: Sequence[str], survey: Survey) -> None:
+    """Raise MissingDeviceError for a GPU that was asked for and that this node does not have."""
+    from cifar.measure import devices  # noqa: PLC0415
+
+    there = {devices.number_of(device): device for device in (*survey.devices, *survey.further)}
+    for device in asked:
+        if devices.number_of(device) not in there:
+            why = survey.missing_gpu or f"there are {', '.join(there.values())}: name one of these"
+            message = f"there is no {device} to measure: {why}"
+            raise MissingDeviceError(message)
 
 
 def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py

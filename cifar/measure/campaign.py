@@ -139,15 +139,19 @@ def check_only(plan: Plan) -> None:
 
 def _collected(plan: Plan) -> subprocess.CompletedProcess[str]:
     """What pytest finds to measure; nothing is measured, and no device is claimed."""
-    return subprocess.run(  # noqa: S603 the command is our own
-        [*_pytest(plan), "--collect-only", "--quiet", f"--effort={plan.effort}", "--color=no"],
-        env=process.environment(),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_START_SECONDS,
-        check=False,
-    )
+    try:
+        return subprocess.run(  # noqa: S603 the command is our own
+            [*_pytest(plan), "--collect-only", "--quiet", f"--effort={plan.effort}", "--color=no"],
+            env=process.environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_START_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        message = f"the benchmarks did not load within {_START_SECONDS:.0f} s: is the disk with the packages slow?"
+        raise TimeoutError(message) from error
 
 
 @dataclass

@@ -104,7 +104,10 @@ def write(folder: Path, plan: Plan) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a new campaign; FileExistsError where it holds anything already."""
+    """Make the folder of a new campaign; FileExistsError where it holds anything already, or is no folder."""
+    if folder.exists() and not folder.is_dir():
+        message = f"{folder} is no folder; name another --out"
+        raise FileExistsError(message)
     folder.mkdir(parents=True, exist_ok=True)
     if any(entry.name != files.LOCK for entry in folder.iterdir()):
         message = f"{folder} is not empty; name another --out, or continue that campaign with --resume"

@@ -92,7 +92,8 @@ def watched(  # noqa: PLR0913 what runs, where it writes, and how it is watched
     it is interrupted, and not where a process that it started keeps its output open.
     """
     began = time.monotonic()
-    with log.open("wb") as file:
+    log.unlink(missing_ok=True)  # a link there is not followed
+    with log.open("xb") as file:
         process = subprocess.Popen(  # noqa: S603 the command is our own
             command,
             stdin=subprocess.DEVNULL,
