@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from cifar.measure.devices import Missing
+
 _SAMPLES, _ASKED = 14, 24
 _PAGE = "lesson.html"
 
@@ -232,7 +234,7 @@ def _run(command: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _other_half(missing_gpu: str | None) -> str:
+def _other_half(missing_gpu: Missing | None) -> str:
     """What the GPU's half would need."""
     if missing_gpu is None:
         return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."

@@ -15,9 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cifar
 from cifar.measure import image
+
+if TYPE_CHECKING:
+    from cifar.measure.devices import Missing
 
 PLAN = "campaign.json"
 Progress = Callable[[str, int, int], None]
@@ -39,8 +43,8 @@ class Plan:
     """The dataset's digest; a campaign is not resumed on another one."""
     only: str | None = None
     """Measure only the workloads that this expression selects, as in pytest's `-k`; None for all."""
-    missing_gpu: str | None = None
-    """Why this node has no GPU to measure, in plain words; None where it has one or none was looked for."""
+    missing_gpu: Missing | str | None = None
+    """Why this node has no GPU to measure, with the remedy; None where it has one or none was looked for."""
 
     @property
     def arms(self) -> dict[str, str]:

@@ -302,7 +302,10 @@ CASES = {
 @pytest.mark.parametrize(("facts", "words"), CASES.values(), ids=CASES.keys())
 def test_explain(facts, words):
     """Each way to have no GPU is told in one line, with its remedy and without the log's noise."""
-    reason = devices.explain(GpuFacts(**facts))
+    why = devices.explain(GpuFacts(**facts))
+    reason = str(why)
+    assert why.reason
+    assert why.remedy
     assert [word for word in words if word not in reason] == []
     assert "\n" not in reason
     assert "cpu_feature_guard" not in reason
@@ -378,7 +381,7 @@ class TestObserve:
     def test_a_trial_that_hangs(self):
         """A TensorFlow that does not answer is given up after the deadline, and the reason says so."""
         facts = devices._try_gpu(GpuFacts(**CUDA, **NODE), os.environ, 0.05)  # noqa: SLF001
-        assert "did not answer within" in devices.explain(facts)
+        assert "did not answer within" in devices.explain(facts).reason
 
 
 class TestSurvey:
