@@ -87,8 +87,8 @@ def _replay(options: argparse.Namespace) -> int:
 
     plan, facts = replay.read(options.result)
     if not options.run:
-        for line in replay.script(plan, facts):
-            print(line)
+        lines = list(replay.script(plan, facts))  # whole, or not at all
+        print("\n".join(lines))
         return 0
     path = Path(plan.dataset)
     if not path.exists():
