@@ -33,6 +33,11 @@ def add_devices(commands: Any) -> None:  # noqa: ANN401
 
 def _devices(_options: argparse.Namespace) -> int:
     """Print devices and versions, and for a missing GPU the reason and the remedy."""
+    from cifar.measure import doctor  # noqa: PLC0415
+
+    if broken := [finding for finding in doctor.imported() if finding.status == "fail"]:
+        message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
+        raise ValueError(message)
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 

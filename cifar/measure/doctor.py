@@ -69,12 +69,12 @@ class Node:
 def examine(node: Node) -> Iterator[Finding]:
     """Yield the finding of each check as soon as it is made; what executes TensorFlow comes last."""
     yield from glance(node)
-    packages = broken(NEEDED, node.environ, node.deadline_seconds)
-    yield from _imported(packages)
+    imports = list(imported(node.environ, node.deadline_seconds))
+    yield from imports
     if node.device != "gpu":
         yield _executed(node, "cpu")
     if node.device != "cpu":
-        yield from _gpu_side(node, asked="pynvml" not in packages)
+        yield from _gpu_side(node, asked=not any(finding.said.startswith("pynvml cannot") for finding in imports))
 
 
 def glance(node: Node) -> Iterator[Finding]:
@@ -178,27 +178,21 @@ NEEDED = ("psutil", "pynvml", "numpy", "h5py", "rich")
 """Modules that are needed whatever is measured; TensorFlow and Keras show themselves when a product is computed."""
 
 
-def broken(modules: Sequence[str], environ: Mapping[str, str], seconds: float) -> dict[str, str]:
-    """Return those of `modules` that cannot be imported, each with the last words of the process that tried."""
-    words: dict[str, str] = {}
-    left = list(modules)
+def imported(environ: Mapping[str, str] = os.environ, seconds: float = 300.0) -> Iterator[Finding]:
+    """Yield whether the packages can be imported that are needed whatever is measured; tried in fresh processes."""
+    left, words = list(NEEDED), {}
     while left:
         # It prints the name of each that it has imported: the one after them is that which it died of.
         program = f"for name in {left}:\n    __import__(name)\n    print('imported', name, flush=True)"
         done = process.run(process.python("-c", program), seconds=seconds, environ=process.environment(environ))
-        imported = {line.removeprefix("imported ") for line in done.out.splitlines()}
-        left = left[next((place for place, name in enumerate(left) if name not in imported), len(left)) :]
+        printed = {line.removeprefix("imported ") for line in done.out.splitlines()}
+        left = left[next((place for place, name in enumerate(left) if name not in printed), len(left)) :]
         if left:
             words[left.pop(0)] = _last_words(done, seconds)
-    return words
-
-
-def _imported(packages: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the packages can be imported that are needed whatever is measured."""
-    remedy = "install the lock anew in a fresh environment, and unset PYTHONPATH"
-    for name, words in packages.items():
-        yield Finding("imports", "fail", f"{name} cannot be imported: {words}", remedy)
-    if not packages:
+    for name, said in words.items():
+        remedy = "install the lock anew in a fresh environment, and unset PYTHONPATH"
+        yield Finding("imports", "fail", f"{name} cannot be imported: {said}", remedy)
+    if not words:
         yield Finding("imports", "pass", ", ".join(NEEDED))
 
 
