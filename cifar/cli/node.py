@@ -54,7 +54,7 @@ def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
 
     By Python's own means, for the package that draws tables elsewhere may be what is broken.
     """
-    folds = sys.stdout.isatty()
+    folds = sys.stdout is not None and sys.stdout.isatty()  # None: it was closed
     for finding in findings:
         yield finding
         print(_folded(finding) if folds else finding.line, flush=True)

@@ -534,7 +534,10 @@ def _try_gpu(facts: GpuFacts, environ: Mapping[str, str], deadline_seconds: floa
         "TF_CPP_VMODULE": ",".join(filter(None, (environ.get("TF_CPP_VMODULE"), "dso_loader=1"))),
     }
     command = process.python("-c", "from cifar.measure import devices; devices.report_trial()")
-    done = process.run(command, seconds=deadline_seconds, environ=process.environment({**environ, **loud}))
+    try:
+        done = process.run(command, seconds=deadline_seconds, environ=process.environment({**environ, **loud}))
+    except OSError as error:
+        return replace(facts, log=f"no process can be started: {error}")
     if done.code is None:
         return replace(facts, log=f"TensorFlow did not answer within {deadline_seconds:.0f} s")
     steps: dict[str, Any] = {}

@@ -184,7 +184,7 @@ def imported(environ: Mapping[str, str] = os.environ, seconds: float = 300.0) ->
     while left:
         # It prints the name of each that it has imported: the one after them is that which it died of.
         program = f"for name in {left}:\n    __import__(name)\n    print('imported', name, flush=True)"
-        done = process.run(process.python("-c", program), seconds=seconds, environ=process.environment(environ))
+        done = _tried(program, environ=process.environment(environ), seconds=seconds)
         printed = {line.removeprefix("imported ") for line in done.out.splitlines()}
         left = left[next((place for place, name in enumerate(left) if name not in printed), len(left)) :]
         if left:
@@ -194,6 +194,14 @@ def imported(environ: Mapping[str, str] = os.environ, seconds: float = 300.0) ->
         yield Finding("imports", "fail", f"{name} cannot be imported: {said}", remedy)
     if not words:
         yield Finding("imports", "pass", ", ".join(NEEDED))
+
+
+def _tried(program: str, *arguments: str, environ: Mapping[str, str], seconds: float, given: str = "") -> process.Ended:
+    """How a Python program ended in a fresh process; where none can be started, that is what it said."""
+    try:
+        return process.run(process.python("-c", program, *arguments), seconds=seconds, environ=environ, given=given)
+    except OSError as error:
+        return process.Ended(1, "", f"no process can be started: {error}")
 
 
 def _last_words(done: process.Ended, seconds: float) -> str:
@@ -331,7 +339,7 @@ _PRODUCT = "import keras, sys; from cifar.measure import devices; print(devices.
 def _executed(node: Node, device: str) -> Finding:
     """Whether a fresh process computes a product on the device, and nowhere else."""
     environ = process.environment(node.environ) | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = process.run(process.python("-c", _PRODUCT, device), seconds=node.deadline_seconds, environ=environ)
+    done = _tried(_PRODUCT, device, environ=environ, seconds=node.deadline_seconds)
     if done.code is None:
         said = f"TensorFlow computed nothing within {node.deadline_seconds:.0f} s"
         return Finding(device, "fail", said, "see whether the disk with the packages is slow, or the device hangs")
@@ -531,8 +539,7 @@ def _packaged(path: Sequence[str], library: str) -> Iterator[Path]:
 def _problems(node: Node, places: Sequence[str]) -> dict[str, str | None]:
     """Library to the reason why it does not load, or None; tried in a fresh process, which may die of it."""
     environ = process.environment(node.environ)
-    command = process.python("-c", _LOAD)
-    done = process.run(command, seconds=node.deadline_seconds, environ=environ, given="\n".join(places))
+    done = _tried(_LOAD, environ=environ, seconds=node.deadline_seconds, given="\n".join(places))
     why = "the process that loaded it died"
     if done.code is None:
         why = f"it, or one before it, did not load within {node.deadline_seconds:.0f} s"
