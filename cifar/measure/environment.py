@@ -676,15 +676,16 @@ def _commit(folder: Path) -> Facts:
 
 COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 """The name of a commit, by SHA-1 or by SHA-256."""
-_GIT_SECONDS = 20.0
+GIT_SECONDS = 20.0
+"""How long git may take to answer."""
 
 
 def _git(folder: Path, *arguments: str) -> str:
     # A hook's GIT_DIR would name another repository.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = process.run(["git", "-C", str(folder), *arguments], seconds=_GIT_SECONDS, environ=environ)
+    done = process.run(["git", "-C", str(folder), *arguments], seconds=GIT_SECONDS, environ=environ)
     if done.code is None:
-        message = f"it did not answer within {_GIT_SECONDS:.0f} s"
+        message = f"it did not answer within {GIT_SECONDS:.0f} s"
         raise ValueError(message)
     if done.code:
         message = (done.err.strip() or f"exit code {done.code}").splitlines()[0]

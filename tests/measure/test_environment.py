@@ -473,6 +473,44 @@ class TestContainer:
         assert "CIFAR_IMAGE_DIGEST" in facts["digest"]["remedy"]
 
 
+class TestGit:
+    """What git says of the checkout, whatever git is."""
+
+    @pytest.mark.parametrize(
+        ("program", "reason"),
+        [
+            ("/bin/sleep 600", "did not answer within 1 s"),
+            (r"printf '\377\000x'", "null byte"),
+            ("echo no repository >&2; exit 128", "no repository"),
+            (None, "denied"),
+        ],
+    )
+    def test_odd_git(self, tmp_path, monkeypatch, program, reason):
+        """One that hangs, prints no text, fails, or is a folder: the reason stands where the commit would."""
+        git = tmp_path / "git"
+        if program is None:
+            git.mkdir()
+        else:
+            git.write_text(f"#!/bin/sh\n{program}\n")
+            git.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(environment, "GIT_SECONDS", 1.0)
+        facts = environment.source()
+        assert reason in facts["commit"]["unmeasurable"]
+        assert facts["dirty"] == facts["commit"]
+
+    def test_checkout_in_latin_1(self, tmp_path):
+        """A checkout whose folder's name is no UTF-8 has its commit."""
+        folder = tmp_path / os.fsdecode(b"h\xe9")
+        folder.mkdir()
+        git = ("git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x")
+        for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "x")):
+            subprocess.run([*git, *words], check=True)
+        facts = environment.source(folder / "cifar")
+        assert environment.COMMIT.fullmatch(facts["commit"])
+        assert facts["dirty"] is False
+
+
 class TestRevision:
     """The commit that an image was built from, where there is no checkout."""
 
