@@ -78,16 +78,16 @@ def collect(device: Device, dataset: Described | None = None) -> Facts:
         if dataset
         else unmeasurable("no dataset was named"),
     }
-    written: Facts = _written_out(facts)
+    written: Facts = written_out(facts)
     return written
 
 
-def _written_out(fact: Any) -> Any:  # noqa: ANN401 any JSON
+def written_out(fact: Any) -> Any:  # noqa: ANN401 any JSON
     """A fact in which each text can be shown and stored."""
     if isinstance(fact, dict):
-        return {_written_out(name): _written_out(value) for name, value in fact.items()}
+        return {written_out(name): written_out(value) for name, value in fact.items()}
     if isinstance(fact, list):
-        return [_written_out(value) for value in fact]
+        return [written_out(value) for value in fact]
     return plain(fact) if isinstance(fact, str) else fact
 
 
