@@ -51,14 +51,16 @@ PERFORMANCE = {"ours": OURS, "growth": "growth", "peers": "peer"}
 def install(session: nox.Session, *locks: str) -> None:
     """Install exactly what the locks name, then this checkout, and nothing else.
 
-    Compiled, as pip does it: a TensorFlow without bytecode takes three times as long to import.
+    Compiled, as pip does it: a TensorFlow without bytecode takes three times as long to import.  Without looking for
+    what the packages need, for a lock names it all, and pip before 23.3 takes the newest release of what is needed with
+    an extra, whatever the lock says.
     In an image all is installed; there the session works where it was called from, for this folder is read-only.
     """
     if INSIDE:
         session.chdir(session.invoked_from)
         return
     for lock in locks:
-        session.install("-r", f"containers/requirements-{lock}.txt", env={"UV_COMPILE_BYTECODE": "1"})
+        session.install("--no-deps", "-r", f"containers/requirements-{lock}.txt", env={"UV_COMPILE_BYTECODE": "1"})
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 

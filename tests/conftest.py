@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,19 @@ def real(tmp_path_factory):
     if not REAL.exists():
         pytest.skip(f"CIFAR-10 is not in {REAL.parent}")
     return dataset.prepare(tmp_path_factory.mktemp("data") / "cifar10.h5", REAL)
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """The function `executed(script)`: what a shell script makes beside stand-ins for what it may call."""
+    programs, here = tmp_path_factory.mktemp("programs"), tmp_path_factory.mktemp("here")
+    for name in ("apptainer", "cifar", "git", "ln", "nox", "pip"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+
+    def made(script):
+        path = os.pathsep.join((str(programs), os.defpath))
+        subprocess.run(["sh"], input=script.encode(), cwd=here, env={"PATH": path}, capture_output=True, check=False)  # noqa: S607
+        return sorted(found.name for found in here.iterdir())
+
+    return made

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from cifar.measure.devices import Missing
+
 _SAMPLES, _ASKED = 14, 24
 _PAGE = "lesson.html"
 
@@ -31,6 +33,11 @@ def add_devices(commands: Any) -> None:  # noqa: ANN401
 
 def _devices(_options: argparse.Namespace) -> int:
     """Print devices and versions, and for a missing GPU the reason and the remedy."""
+    from cifar.measure import doctor  # noqa: PLC0415
+
+    if broken := [finding for finding in doctor.imported() if finding.status == "fail"]:
+        message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
+        raise ValueError(message)
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -232,7 +239,7 @@ def _run(command: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _other_half(missing_gpu: str | None) -> str:
+def _other_half(missing_gpu: Missing | None) -> str:
     """What the GPU's half would need."""
     if missing_gpu is None:
         return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."

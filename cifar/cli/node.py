@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +23,8 @@ EXIT_CODES: dict[Status, int] = {"pass": 0, "unknown": 0, "warn": 0, "fail": 1}
 """By the worst finding; a warning has none of its own, or every busy node would end the job that asked."""
 STRICT = EXIT_CODES | {"warn": 5}
 """With --strict; 5 as in `cifar compare --strict`, and neither code is that of wrong usage (2)."""
-STYLES: dict[Status, str] = {"pass": "green", "unknown": "dim", "warn": "yellow", "fail": "bold red"}
+STYLES: dict[Status, str] = {"pass": "32", "unknown": "2", "warn": "33", "fail": "1;31"}
+"""Green, dim, yellow, bold red, as a terminal takes them (ECMA-48, Select Graphic Rendition)."""
 
 
 def add_doctor(commands: Any) -> None:  # noqa: ANN401
@@ -35,10 +40,8 @@ def add_doctor(commands: Any) -> None:  # noqa: ANN401
 def _doctor(options: argparse.Namespace) -> int:
     """Print the findings; the exit code is by the worst: 1 a failure, 5 a warning (with --strict), else 0."""
     from cifar.measure import doctor  # noqa: PLC0415
-    from cifar.workload import dataset  # noqa: PLC0415
 
-    folders = {"results": options.out, "data": dataset.cache_folder()}
-    findings = doctor.examine(doctor.Node(folders, options.device))
+    findings = doctor.examine(doctor.Node({"results": options.out, "data": None}, options.device))
     found = list(findings) if options.json else list(_shown(findings))
     worst = doctor.worst(found)
     if options.json:
@@ -47,24 +50,25 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _shown(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Print each finding as it comes, on one line where nothing must be folded to the terminal's width."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    """Print each finding as it comes, on one line where nothing must be folded to the terminal's width.
 
-    console = Console()
+    By Python's own means, for the package that draws tables elsewhere may be what is broken.
+    """
+    folds = sys.stdout is not None and sys.stdout.isatty()  # None: it was closed
     for finding in findings:
         yield finding
-        if not console.is_terminal:
-            print(finding.line, flush=True)
-            continue
-        line = Table.grid(padding=(0, 2))
-        line.add_column(width=7)
-        line.add_column(width=18)
-        line.add_column()
-        said = Text.assemble(finding.said, (f" -> {finding.remedy}" if finding.remedy else "", "cyan"))
-        line.add_row(Text(finding.status, STYLES[finding.status]), finding.check, said)
-        console.print(line)
+        print(_folded(finding) if folds else finding.line, flush=True)
+
+
+def _folded(finding: Finding) -> str:
+    """The finding in columns as wide as the terminal, with its status in colour where that is wanted."""
+    width = max(60, shutil.get_terminal_size().columns)
+    indent = " " * len(f"{finding.status:7}  {finding.check:18}  ")
+    lines = textwrap.wrap(finding.line, width, subsequent_indent=indent, break_on_hyphens=False)
+    text = "\n".join(lines)
+    if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{STYLES[finding.status]}m{finding.status}\x1b[0m{text.removeprefix(finding.status)}"
 
 
 def add_replay(commands: Any) -> None:  # noqa: ANN401
@@ -83,8 +87,8 @@ def _replay(options: argparse.Namespace) -> int:
 
     plan, facts = replay.read(options.result)
     if not options.run:
-        for line in replay.script(plan, facts):
-            print(line)
+        lines = list(replay.script(plan, facts))  # whole, or not at all
+        print("\n".join(lines))
         return 0
     path = Path(plan.dataset)
     if not path.exists():

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from cifar.measure.devices import Missing
     from cifar.report.compare import LeftOut
     from cifar.report.nodes import Spread
     from cifar.report.record import Record
@@ -120,9 +121,9 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
     """
     from cifar.report import page  # noqa: PLC0415
 
-    notes = _notes(sources)
+    missing = _missing_gpus(sources)
     try:
-        report = page.write(records, folder, margin=options.margin, allow=options.allow, notes=notes)
+        report = page.write(records, folder, margin=options.margin, allow=options.allow, missing_gpu=missing)
     except OSError as error:
         remedy = "make room, or let `cifar report` write it elsewhere by --out"
         message = f"the report could not be written into {folder} ({error.strerror or error}): {remedy}"
@@ -133,7 +134,7 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
     for refused in report.refused:
         say(f"{refused.candidate} and {refused.baseline} are {refused.error}")
     print(report.answer)
-    for note in report.notes[len(notes) :]:
+    for note in report.notes[len(missing) :]:
         print(note)
     print(f"Report: {report.html}")
     codes = [_judged(found, options) for found in report.comparisons]
@@ -161,12 +162,12 @@ def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
     return int(bool(hits))
 
 
-def _notes(paths: Sequence[Path]) -> list[str]:
+def _missing_gpus(paths: Sequence[Path]) -> list[Missing]:
     """Why a GPU is missing from the campaigns among `paths`, each reason once."""
     from cifar.measure import campaign  # noqa: PLC0415
 
     plans = [campaign.resume(path) for path in paths if (path / campaign.PLAN).exists()]
-    return [f"No GPU was measured: {reason}" for reason in dict.fromkeys(plan.missing_gpu for plan in plans) if reason]
+    return list(dict.fromkeys(plan.missing_gpu for plan in plans if plan.missing_gpu))
 
 
 def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy

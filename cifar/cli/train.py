@@ -49,7 +49,7 @@ def claim(name: str, *, deterministic: bool = False) -> Device:
     try:
         device = devices.claim(name)
     except ModuleNotFoundError as error:
-        raise MissingDeviceError(devices.missing_gpu_reason()) from error
+        raise MissingDeviceError(str(devices.missing_gpu_reason())) from error
     except RuntimeError as error:
         raise MissingDeviceError(str(error)) from error
     if deterministic:
@@ -98,7 +98,7 @@ def _part(text: str) -> float:
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
     use_tensorflow()
-    from cifar.measure import energy, placement  # noqa: PLC0415
+    from cifar.measure import energy, environment, placement  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     with interruptible():
@@ -110,8 +110,10 @@ def _train(options: argparse.Namespace) -> int:
                 path, audit = course.check_dataset(run, options.dataset), placement.Audit(device)
                 run.facts["placement"] = audit.operations
                 counter = energy.counter(device)
-                joules = (lambda: None) if isinstance(counter, str) else counter.joules
-                run.facts["energy"] = {"unmeasurable": counter} if isinstance(counter, str) else counter.whose
+                if isinstance(counter, energy.Counter):
+                    run.facts["energy"], joules = counter.whose, counter.joules
+                else:
+                    run.facts["energy"], joules = environment.unmeasurable(*counter), lambda: None
                 calls: dict[str, Any] = {
                     "wait": device.wait,
                     "joules": joules,

@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import math
 import os
 import re
 import resource
-import runpy
-import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from cifar.measure import process
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
 ROOT = Path("/")
+
+_MOST_READ = 16 << 20
+"""Bytes of a file of the kernel that are read."""
+_LONGEST_PATH = 4096
+"""Characters of the longest path that Linux takes."""
+
+
+class Missing(NamedTuple):
+    """Why something cannot be had, and what to do about it; as text it is one sentence that says both."""
+
+    reason: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return ": ".join(filter(None, (self.reason.removesuffix("."), self.remedy.removesuffix(".")))) + "."
+
+    @classmethod
+    def read(cls, value: object) -> Missing:
+        """Return the pair that stands in a file: an object of reason and remedy, or one text, as older files have it.
+
+        ValueError for anything else.
+        """
+        if isinstance(value, str):
+            return cls(value)
+        if isinstance(value, dict) and value.keys() == {"reason", "remedy"}:
+            value = value["reason"], value["remedy"]
+        match value:
+            case str(reason), str(remedy):
+                return cls(reason, remedy)
+        message = f"{str(value)[:100]} is no reason and remedy"
+        raise ValueError(message)
+
 
 # --- processors ---------------------------------------------------------------------------------------------
 
@@ -55,9 +90,20 @@ def allotment(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> dic
 def cgroup_memory_limit(root: Path = ROOT) -> int | None:
     """Return the bytes of memory that the process's cgroup and those above it allow; None for no limit."""
     texts = [*cgroup_texts("", "memory.max", root), *cgroup_texts("memory", "memory.limit_in_bytes", root)]
-    limits = [int(text) for text in texts if text.strip() != "max"]
+    limits = [limit for text in texts if (limit := _number(text)) is not None]
     # cgroup v1 writes "no limit" as the largest multiple of the page size below 2**63.
     return min((limit for limit in limits if limit < 2**60), default=None)
+
+
+def processors() -> int:
+    """Return the number of this node's logical processors, whoever may use them."""
+    return os.sysconf("SC_NPROCESSORS_ONLN")
+
+
+def memory(name: str, root: Path = ROOT) -> int | None:
+    """Return bytes of the node's memory, such as MemTotal or MemAvailable; None where the kernel does not tell."""
+    found = re.search(rf"^{name}:\s+([0-9]{{1,15}}) kB$", read_text(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def cgroup_texts(controller: str, name: str, root: Path = ROOT) -> list[str]:
@@ -69,20 +115,25 @@ def cgroup_texts(controller: str, name: str, root: Path = ROOT) -> list[str]:
     return [text for text in texts if text is not None]
 
 
-def read_text(path: Path) -> str | None:
-    """Return the text of a file of the kernel without outer white space, or None if it cannot be read."""
+def read_text(path: Path, errors: str = "replace") -> str | None:
+    """Return the text of a file of the kernel without outer white space, or None if it cannot be read.
+
+    `errors` says what becomes of bytes that are no UTF-8.  A pipe that nobody writes to is not waited for.
+    """
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 a descriptor
+            return (file.read(_MOST_READ) or b"").decode("utf-8", errors).strip()
+    except (OSError, ValueError):  # ValueError: a path that can be none, with a NUL
         return None
 
 
 def _cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
     mounts = root / "sys/fs/cgroup"
     for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller not in controllers.split(","):
+        fields = line.split(":", 2)
+        if len(fields) < 3 or controller not in fields[1].split(",") or len(line) > _LONGEST_PATH:  # noqa: PLR2004
             continue
+        _, controllers, path = fields
         # A hybrid system mounts version 2 in "unified"; version 1 joins controllers ("cpu,cpuacct") or not.
         for mount in {mounts / "unified", mounts} if not controller else {mounts / controllers, mounts / controller}:
             parts = [part for part in path.split("/") if part]
@@ -92,19 +143,30 @@ def _cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
 
 
 def _quotas_v2(root: Path) -> list[float]:
-    pairs = [text.split() for text in cgroup_texts("", "cpu.max", root)]
-    return [int(quota) / int(period) for quota, period in pairs if quota != "max"]
+    words = [text.split() for text in cgroup_texts("", "cpu.max", root)]
+    return _quotas(pair for pair in words if len(pair) == 2)  # noqa: PLR2004 quota and period
 
 
 def _quotas_v1(root: Path) -> list[float]:
     quotas = cgroup_texts("cpu", "cpu.cfs_quota_us", root)
     periods = cgroup_texts("cpu", "cpu.cfs_period_us", root)
-    return [int(quota) / int(period) for quota, period in zip(quotas, periods, strict=False) if int(quota) > 0]
+    return _quotas(zip(quotas, periods, strict=False))
+
+
+def _quotas(pairs: Iterable[Sequence[str]]) -> list[float]:
+    """Processors of each pair of quota and period; what is no number above 0, such as "max" and -1, sets no limit."""
+    numbers = [(_number(quota), _number(period)) for quota, period in pairs]
+    return [quota / period for quota, period in numbers if quota and period]
+
+
+def _number(text: str) -> int | None:
+    """The whole number from 0 on that a file of the kernel holds; None for anything else, such as "max" or nothing."""
+    return int(text) if re.fullmatch(r"[0-9]{1,20}", text.strip()) else None
 
 
 def _positive(text: str | None) -> int | None:
     """Return the first number of `4` or of OpenMP's nested `4,2`; None for no number above 0."""
-    match = re.match(r"\s*([1-9][0-9]*)\s*(,|$)", text or "")
+    match = re.match(r"\s*([1-9][0-9]{0,8})\s*(,|$)", text or "")
     return int(match[1]) if match else None
 
 
@@ -356,7 +418,7 @@ class Survey:
     """
 
     devices: tuple[str, ...]
-    missing_gpu: str | None
+    missing_gpu: Missing | None
     further: tuple[str, ...] = ()
 
 
@@ -368,8 +430,8 @@ def survey() -> Survey:
     return Survey(("cpu", "gpu"), None, tuple(f"gpu:{number}" for number in range(1, len(facts.gpus))))
 
 
-def missing_gpu_reason() -> str:
-    """Return in plain words why this node offers no GPU, with the remedy."""
+def missing_gpu_reason() -> Missing:
+    """Return why this node offers no GPU, and the remedy."""
     return explain(observe())
 
 
@@ -397,8 +459,14 @@ class GpuFacts:
 
 def observe(root: Path = ROOT, environ: Mapping[str, str] = os.environ, deadline_seconds: float = 300.0) -> GpuFacts:
     """Return the facts about this node's GPU; where there may be one, a fresh process tries it."""
-    facts = GpuFacts(
-        **_facts_of_build(),
+    facts = replace(seen(root, environ), **_facts_of_build())
+    hopeless = not facts.tensorflow or facts.cuda_build is False or not (facts.driver or facts.driver_library)
+    return facts if hopeless else _try_gpu(facts, environ, deadline_seconds)
+
+
+def seen(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> GpuFacts:
+    """Return those facts about this node's GPU that can be seen without TensorFlow."""
+    return GpuFacts(
         driver=driver_version(root),
         driver_library=_has_driver_library(root, environ),
         device_files=tuple(sorted(path.name for path in (root / "dev").glob("nvidia[0-9]*"))),
@@ -406,27 +474,30 @@ def observe(root: Path = ROOT, environ: Mapping[str, str] = os.environ, deadline
         visible=environ.get("CUDA_VISIBLE_DEVICES"),
         job=batch_system(environ),
     )
-    hopeless = not facts.tensorflow or facts.cuda_build is False or not (facts.driver or facts.driver_library)
-    return facts if hopeless else _try_gpu(facts, environ, deadline_seconds)
 
 
 def driver_version(root: Path = ROOT) -> str | None:
     """Return the version of NVIDIA's kernel module that runs on this node, or None."""
     text = read_text(root / "proc/driver/nvidia/version") or ""
-    match = re.search(r"^NVRM version:.*?\s(\d{3,}\.\d+(?:\.\d+)?)\s", text, re.MULTILINE)
+    match = re.search(r"^NVRM version:.*?\s([0-9]{3,5}\.[0-9]+(?:\.[0-9]+)?)\s", text, re.MULTILINE)
     return match[1] if match else None
 
 
 def container_kind(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str | None:
     """Return apptainer, podman or docker by the marks they leave, or None outside a container."""
-    if (root / ".singularity.d").exists() or environ.keys() & {
+    if _exists(root / ".singularity.d") or environ.keys() & {
         "APPTAINER_CONTAINER",
         "SINGULARITY_CONTAINER",
     }:
         return "apptainer"
-    if (root / "run/.containerenv").exists() or environ.get("container") == "podman":  # read-only, it leaves no file
+    if _exists(root / "run/.containerenv") or environ.get("container") == "podman":  # read-only, it leaves no file
         return "podman"
-    return "docker" if (root / ".dockerenv").exists() else None
+    return "docker" if _exists(root / ".dockerenv") else None
+
+
+def _exists(path: Path) -> bool:
+    """Whether a file can be seen; unlike `Path.exists` it raises for no folder that is closed to this user."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def batch_system(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -438,7 +509,7 @@ def batch_system(environ: Mapping[str, str] = os.environ) -> str | None:
 def _has_driver_library(root: Path, environ: Mapping[str, str]) -> bool:
     folders = [Path(folder) for folder in environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
     patterns = ("usr/lib*", "usr/lib/*", "usr/lib/wsl/lib", "usr/local/nvidia/lib64", ".singularity.d/libs")
-    named = any((folder / "libcuda.so.1").exists() for folder in folders)
+    named = any(_exists(folder / "libcuda.so.1") for folder in folders)
     return named or any(any(root.glob(f"{pattern}/libcuda.so.1")) for pattern in patterns)
 
 
@@ -448,15 +519,23 @@ def _facts_of_build() -> dict[str, Any]:
     if spec is None or not spec.submodule_search_locations:
         return {"tensorflow": False}
     record = Path(spec.submodule_search_locations[0]) / "python/platform/build_info.py"
-    if not record.exists():
-        return {}  # another release may keep it elsewhere: the trial will tell
-    build = runpy.run_path(str(record)).get("build_info", {})
-    targets = tuple(build.get("cuda_compute_capabilities", ()))
+    build = _build_info(read_text(record) or "")  # another release may keep it elsewhere: the trial will tell
     return {
         "cuda_build": build.get("is_cuda_build"),
         "cuda_version": build.get("cuda_version"),
-        "cuda_targets": targets,
+        "cuda_targets": tuple(build.get("cuda_compute_capabilities", ())),
     }
+
+
+def _build_info(source: str) -> dict[str, Any]:
+    """The dictionary that the source of TensorFlow's build record assigns; read and not run, for it may be broken."""
+    try:
+        values = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+        # TensorFlow gives an ordered dictionary the pairs in a list.
+        literals = [value.args[0] if isinstance(value, ast.Call) and value.args else value for value in values]
+        return dict(ast.literal_eval(literals[0])) if literals else {}
+    except (SyntaxError, ValueError, TypeError):
+        return {}
 
 
 def _try_gpu(facts: GpuFacts, environ: Mapping[str, str], deadline_seconds: float) -> GpuFacts:
@@ -466,36 +545,36 @@ def _try_gpu(facts: GpuFacts, environ: Mapping[str, str], deadline_seconds: floa
         # The name of a library that could not be loaded is a debug message of this one source file.
         "TF_CPP_VMODULE": ",".join(filter(None, (environ.get("TF_CPP_VMODULE"), "dso_loader=1"))),
     }
+    command = process.python("-c", "from cifar.measure import devices; devices.report_trial()")
     try:
-        # -P: this file's neighbours must not shadow modules that TensorFlow imports.
-        done = subprocess.run(  # noqa: S603 - our own file
-            [sys.executable, "-P", __file__],
-            env={**environ, **loud},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=deadline_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        done = process.run(command, seconds=deadline_seconds, environ=process.environment({**environ, **loud}))
+    except OSError as error:
+        return replace(facts, log=f"no process can be started: {error}")
+    if done.code is None:
         return replace(facts, log=f"TensorFlow did not answer within {deadline_seconds:.0f} s")
-    seen: dict[str, Any] = {}
-    for line in done.stdout.splitlines():
-        seen |= json.loads(line) if line.startswith("{") else {}
-    return replace(facts, **{**seen, "gpus": tuple(seen.get("gpus", ()))}, log=done.stderr)
+    steps: dict[str, Any] = {}
+    for line in done.out.splitlines():
+        if line.startswith(_STEP):
+            steps |= json.loads(line.removeprefix(_STEP))
+    return replace(facts, **{**steps, "gpus": tuple(steps.get("gpus", ()))}, log=plain(done.err))
 
 
-def _report_trial() -> None:
-    """Print one JSON object of `GpuFacts` for each step that went well; run in a process of its own."""
+_STEP = "cifar: "
+"""What a line begins with that tells a step; other lines are TensorFlow's."""
+
+
+def report_trial() -> None:
+    """Print one line with a JSON object of `GpuFacts` for each step that went well; run in a process of its own."""
     import tensorflow as tf  # noqa: PLC0415 - heavy
 
     gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
     build = {"cuda_build": tf.test.is_built_with_cuda(), "gpus": gpus}
-    sys.stdout.write(json.dumps(build) + "\n")
+    sys.stdout.write(f"{_STEP}{json.dumps(build)}\n")
     sys.stdout.flush()
     if gpus:
         claim("gpu")
-        sys.stdout.write(json.dumps({"computes": True}) + "\n")
+        computes = {"computes": True}
+        sys.stdout.write(f"{_STEP}{json.dumps(computes)}\n")
 
 
 # --- why there is no GPU ------------------------------------------------------------------------------------
@@ -527,41 +606,51 @@ EXPOSE = {
 }
 
 
-def explain(facts: GpuFacts) -> str:
-    """Return why these facts leave no GPU, with the remedy: the first step of the way that is missing."""
-    steps = (_no_tensorflow, _no_driver, _no_build, _not_exposed, _hidden, _no_driver_library, _no_library, _bad_driver)
-    reasons = (step(facts) for step in steps)
-    return next((reason for reason in reasons if reason), None) or _last_words(facts)
+def explain(facts: GpuFacts) -> Missing:
+    """Return why these facts leave no GPU, and the remedy: the first step of the way that is missing."""
+    steps = (_no_tensorflow, _no_driver, _no_build, _not_exposed, hidden, _no_driver_library, _no_library, _bad_driver)
+    return _first(facts, *steps) or _last_words(facts)
 
 
-def driver_problem(facts: GpuFacts) -> str | None:
+def not_shown(facts: GpuFacts) -> Missing | None:
+    """Return why the driver shows no GPU to any program; None where these facts do not tell."""
+    return _first(facts, _no_driver, _not_exposed, hidden)
+
+
+def driver_problem(facts: GpuFacts) -> Missing | None:
     """Return what is wrong with the way to the driver, or with its version, whatever TensorFlow was built with."""
-    return next((reason for step in (_no_driver, _not_exposed, _bad_driver) if (reason := step(facts))), None)
+    return _first(facts, _no_driver, _not_exposed, _bad_driver)
+
+
+def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Missing | None]) -> Missing | None:
+    """What the first of `steps` says that says something."""
+    return next((missing for step in steps if (missing := step(facts))), None)
 
 
 _INSTALL = 'install "cifar-bench[cuda]" in a fresh environment, or use the CUDA image'
 
 
-def _no_tensorflow(facts: GpuFacts) -> str | None:
-    return None if facts.tensorflow else f"TensorFlow is not installed: {_INSTALL}."
+def _no_tensorflow(facts: GpuFacts) -> Missing | None:
+    return None if facts.tensorflow else Missing("TensorFlow is not installed", _INSTALL)
 
 
-def _no_build(facts: GpuFacts) -> str | None:
+def _no_build(facts: GpuFacts) -> Missing | None:
     if facts.cuda_build is False:
-        return f"this TensorFlow was built without CUDA and can use the CPU only: {_INSTALL}."
+        return Missing("this TensorFlow was built without CUDA and can use the CPU only", _INSTALL)
     return None
 
 
-def _no_driver(facts: GpuFacts) -> str | None:
+def _no_driver(facts: GpuFacts) -> Missing | None:
     if facts.driver or facts.driver_library:
         return None
-    return (
-        "this node runs no NVIDIA driver: /proc/driver/nvidia/version and libcuda.so.1 are missing; use a node with an "
-        "NVIDIA GPU, or have the driver installed on the host."
+    return Missing(
+        "this node runs no NVIDIA driver",
+        "use a node with an NVIDIA GPU, or have the driver installed on the host, for /proc/driver/nvidia/version and "
+        "libcuda.so.1 are missing",
     )
 
 
-def _not_exposed(facts: GpuFacts) -> str | None:
+def _not_exposed(facts: GpuFacts) -> Missing | None:
     if not facts.driver or (facts.device_files and facts.driver_library):
         return None
     missing = "libcuda.so.1" if facts.device_files else "/dev/nvidia0"
@@ -571,33 +660,34 @@ def _not_exposed(facts: GpuFacts) -> str | None:
         if facts.device_files
         else "run nvidia-smi once as root, which makes the device files; in a batch job, ask for a GPU"
     )
-    return f"the host runs NVIDIA driver {facts.driver}, but {where} has no {missing}: {remedy}."
+    return Missing(f"the host runs NVIDIA driver {facts.driver}, but {where} has no {missing}", remedy)
 
 
-def _hidden(facts: GpuFacts) -> str | None:
+def hidden(facts: GpuFacts) -> Missing | None:
+    """Return what hides the GPUs from programs on a node whose driver runs; None where nothing is known to."""
     ask = f"ask {facts.job} for a GPU ({REQUEST[facts.job]})" if facts.job else ""
     if facts.visible is not None and re.fullmatch(r"|-.*|NoDevFiles", facts.visible.strip()):
-        return f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides every GPU: {ask or 'unset it'}."
+        return Missing(f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides every GPU", ask or "unset it")
     if "CUDA_ERROR_NO_DEVICE" not in facts.log:
         return None
     if facts.visible is not None:
-        return (
-            f"CUDA_VISIBLE_DEVICES={facts.visible!r} names no GPU of this node: unset it, or give a number or a "
-            "UUID that `nvidia-smi -L` lists."
+        return Missing(
+            f"CUDA_VISIBLE_DEVICES={facts.visible!r} names no GPU of this node",
+            "unset it, or give a number or a UUID that `nvidia-smi -L` lists",
         )
     remedy = ask or "see whether `nvidia-smi -L` lists one"
-    return f"the driver gives this process no GPU (CUDA_ERROR_NO_DEVICE): {remedy}."
+    return Missing("the driver gives this process no GPU (CUDA_ERROR_NO_DEVICE)", remedy)
 
 
-def _no_driver_library(facts: GpuFacts) -> str | None:
+def _no_driver_library(facts: GpuFacts) -> Missing | None:
     missing = [name for name in _unloaded(facts) if name.startswith(DRIVER_LIBRARIES)]
     if not missing:
         return None
     remedy = EXPOSE.get(facts.container or "") or "have it installed whole, or name its folder in LD_LIBRARY_PATH"
-    return f"TensorFlow could not load {', '.join(missing)}, which come with the NVIDIA driver: {remedy}."
+    return Missing(f"TensorFlow could not load {', '.join(missing)}, which come with the NVIDIA driver", remedy)
 
 
-def _no_library(facts: GpuFacts) -> str | None:
+def _no_library(facts: GpuFacts) -> Missing | None:
     if facts.gpus:
         return None
     missing = _unloaded(facts)
@@ -607,9 +697,9 @@ def _no_library(facts: GpuFacts) -> str | None:
         missing = ["one of its CUDA libraries (it does not say which)"]
     if not missing or "failed call to cuInit" in facts.log:
         return None
-    return (
-        f"TensorFlow could not load {', '.join(missing)}: reinstall the locked CUDA libraries "
-        '("cifar-bench[cuda]"), and unset LD_LIBRARY_PATH if it names others.'
+    return Missing(
+        f"TensorFlow could not load {', '.join(missing)}",
+        'reinstall the locked CUDA libraries ("cifar-bench[cuda]"), and unset LD_LIBRARY_PATH if it names others',
     )
 
 
@@ -619,28 +709,31 @@ def _unloaded(facts: GpuFacts) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("libnvinfer")]
 
 
-def _bad_driver(facts: GpuFacts) -> str | None:
-    oldest = OLDEST_DRIVER.get(int((facts.cuda_version or "0").split(".")[0]), 0)
+def oldest_driver(facts: GpuFacts) -> int | None:
+    """Return the oldest branch of the driver that runs the CUDA that TensorFlow was built with; None: not known."""
+    release = re.match(r"[0-9]{1,4}", str(facts.cuda_version or ""))
+    return OLDEST_DRIVER.get(int(release[0])) if release else None
+
+
+def _bad_driver(facts: GpuFacts) -> Missing | None:
+    oldest = oldest_driver(facts)
     version = facts.driver or "of unknown version"
-    if facts.driver and int(facts.driver.split(".")[0]) < oldest:
-        return (
-            f"NVIDIA driver {version} is too old for CUDA {facts.cuda_version}, which TensorFlow was built with: "
-            f"have version {oldest} or newer installed on the host, or use an older TensorFlow."
+    if facts.driver and oldest and int(facts.driver.split(".")[0]) < oldest:
+        return Missing(
+            f"NVIDIA driver {version} is too old for CUDA {facts.cuda_version}, which TensorFlow was built with",
+            f"have version {oldest} or newer installed on the host, or use an older TensorFlow",
         )
     for sign, remedy in DRIVER_ERRORS.items():
         if sign in facts.log:
-            return f"NVIDIA driver {version} refuses CUDA {facts.cuda_version or ''} ({sign}): {remedy}."
+            return Missing(f"NVIDIA driver {version} refuses CUDA {facts.cuda_version or ''} ({sign})", remedy)
     return None
 
 
-def _last_words(facts: GpuFacts) -> str:
+def _last_words(facts: GpuFacts) -> Missing:
     noise = re.compile(r"cpu_feature_guard|absl::InitializeLog|^To enable the following|oneDNN custom|^[\s^~]*$|^  ")
     lines = [line.strip() for line in facts.log.splitlines() if not noise.search(line)]
+    remedy = "see what `nvidia-smi` says on this node"
     if not lines:
-        return "TensorFlow lists no GPU and gives no reason: see what `nvidia-smi` says on this node."
+        return Missing("TensorFlow lists no GPU and gives no reason", remedy)
     subject = "the first GPU cannot compute" if facts.gpus else "TensorFlow lists no GPU"
-    return f"{subject}; its last words: {' | '.join(lines[-3:])}"
-
-
-if __name__ == "__main__":
-    _report_trial()
+    return Missing(f"{subject}; its last words: {' | '.join(lines[-3:])}", remedy)

@@ -6,18 +6,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import psutil
-
-from cifar.measure import devices, environment
+from cifar.measure import devices, environment, process
 from cifar.measure.devices import Device
+from cifar.record import files
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +38,11 @@ class Finding:
     said: str
     remedy: str = ""
 
+    def __post_init__(self) -> None:
+        """Keep each text fit for a line of a terminal: it may name a folder, or quote what a program printed."""
+        for name in ("said", "remedy"):
+            object.__setattr__(self, name, plain(" ".join(getattr(self, name).splitlines())))
+
     @property
     def line(self) -> str:
         """The finding as one line."""
@@ -50,8 +53,8 @@ class Finding:
 class Node:
     """What is examined; tests stage one."""
 
-    folders: Mapping[str, Path]
-    """What is written, and where: `results`, `data`."""
+    folders: Mapping[str, Path | None]
+    """What is written, and where: `results`, `data`; None: where it is kept if nobody says otherwise."""
     device: str | None = None
     """cpu or gpu where only one of them matters; a GPU that is asked for and missing is a failure."""
     root: Path = devices.ROOT
@@ -66,10 +69,12 @@ class Node:
 def examine(node: Node) -> Iterator[Finding]:
     """Yield the finding of each check as soon as it is made; what executes TensorFlow comes last."""
     yield from glance(node)
+    imports = list(imported(node.environ, node.deadline_seconds))
+    yield from imports
     if node.device != "gpu":
         yield _executed(node, "cpu")
     if node.device != "cpu":
-        yield from _gpu_side(node)
+        yield from _gpu_side(node, asked=not any(finding.said.startswith("pynvml cannot") for finding in imports))
 
 
 def glance(node: Node) -> Iterator[Finding]:
@@ -77,6 +82,7 @@ def glance(node: Node) -> Iterator[Finding]:
     yield from _container(node)
     yield _locked()
     yield _foreign(node)
+    yield from _keras(node)
     yield _processors(node)
     yield _memory(node)
     yield _shared_memory(node)
@@ -99,9 +105,9 @@ def _container(node: Node) -> Iterator[Finding]:
     found = environment.container(node.root, node.environ)
     if found["kind"] == "none":
         return
-    unknown = next((fact["unmeasurable"] for fact in (found["image"], found["digest"]) if isinstance(fact, dict)), None)
+    unknown = next((fact for fact in (found["image"], found["digest"]) if isinstance(fact, dict)), None)
     if unknown:
-        reason, _, remedy = unknown.partition(": ")
+        reason, remedy = environment.missing(unknown)
         yield Finding("image", "warn", f"{found['kind']}; results will not name the image: {reason}", remedy)
     else:
         yield Finding("image", "pass", f"{found['kind']}, {found['image']}, {found['digest']}")
@@ -111,7 +117,7 @@ def _locked() -> Finding:
     """Whether the packages are those of the lock."""
     lock = environment.lock(environment.PACKAGE.parent / "containers", dict(environment.installed()))
     if "unmeasurable" in lock:
-        return Finding("packages", "unknown", lock["unmeasurable"])
+        return Finding("packages", "unknown", *environment.missing(lock))
     if not lock["differs"]:
         return Finding("packages", "pass", f"as in {lock['file']}")
     install = f"pip install -r containers/{lock['file']} in a fresh environment"
@@ -122,8 +128,8 @@ def _foreign(node: Node) -> Finding:
     """Whether Python finds packages that belong to something else: the host's, under a container's feet."""
     ours = (sys.prefix, sys.base_prefix, str(environment.PACKAGE.parent))
     foreign = [entry for entry in node.path if entry and not entry.startswith(ours)]
-    names = sorted({str(found.metadata["Name"]) for found in metadata.distributions(path=foreign)})
-    folders = [entry for entry in foreign if any(Path(entry).glob("*/__init__.py"))]
+    names = sorted({name for name, _ in environment.distributions(foreign)})
+    folders = [entry for entry in foreign if any(Path(entry).glob("*/__init__.py")) or _shadows(Path(entry))]
     if not (names or folders):
         return Finding("foreign packages", "pass", f"none; all are under {sys.prefix}")
     contained = devices.container_kind(node.root, node.environ) is not None
@@ -133,6 +139,79 @@ def _foreign(node: Node) -> Finding:
         f"Python also finds {_some(names) or 'packages'} in {_some(folders or foreign)}",
         "unset PYTHONPATH" + (", and start the container with --containall --cleanenv" if contained else ""),
     )
+
+
+def _shadows(folder: Path) -> bool:
+    """Whether a module in `folder` has the name of one that is needed here, as `random.py` has."""
+    needed = {*sys.stdlib_module_names, *NEEDED, "tensorflow", "keras", "cifar"}
+    return any(path.stem in needed for path in folder.glob("*.py"))
+
+
+_KERAS = {
+    "backend": "tensorflow",
+    "epsilon": 1e-07,
+    "floatx": "float32",
+    "image_data_format": "channels_last",
+}
+"""What Keras takes where nobody says otherwise.  Source: keras/src/backend/config.py."""
+
+
+def _keras(node: Node) -> Iterator[Finding]:
+    """Whether this user's own settings of Keras differ from its defaults, which are what is measured."""
+    home = node.environ.get("KERAS_HOME") or (node.environ.get("HOME") and f"{node.environ['HOME']}/.keras")
+    path = Path(home or os.devnull) / "keras.json"
+    if not os.path.lexists(path):
+        return
+    try:
+        settings = files.read_json(path)
+    except (OSError, ValueError) as error:
+        yield Finding("Keras's settings", "pass", f"{path} cannot be read ({error}); it is not used here")
+        return
+    settings = settings if isinstance(settings, dict) else {}
+    differing = [f"{name} {settings[name]!r}" for name in _KERAS if settings.get(name, _KERAS[name]) != _KERAS[name]]
+    if differing:
+        said = f"{path} says {', '.join(differing)}; it is not used here, for it would make another network"
+        yield Finding("Keras's settings", "pass", said)
+
+
+NEEDED = ("psutil", "pynvml", "numpy", "h5py", "rich")
+"""Modules that are needed whatever is measured; TensorFlow and Keras show themselves when a product is computed."""
+
+
+def imported(environ: Mapping[str, str] = os.environ, seconds: float = 300.0) -> Iterator[Finding]:
+    """Yield whether the packages can be imported that are needed whatever is measured; tried in fresh processes."""
+    left, words = list(NEEDED), {}
+    while left:
+        # It prints the name of each that it has imported: the one after them is that which it died of.
+        program = f"for name in {left}:\n    __import__(name)\n    print('imported', name, flush=True)"
+        done = _tried(program, environ=process.environment(environ), seconds=seconds)
+        printed = {line.removeprefix("imported ") for line in done.out.splitlines()}
+        left = left[next((place for place, name in enumerate(left) if name not in printed), len(left)) :]
+        if left:
+            words[left.pop(0)] = _last_words(done, seconds)
+    for name, said in words.items():
+        remedy = "install the lock anew in a fresh environment, and unset PYTHONPATH"
+        yield Finding("imports", "fail", f"{name} cannot be imported: {said}", remedy)
+    if not words:
+        yield Finding("imports", "pass", ", ".join(NEEDED))
+
+
+def _tried(
+    program: str, *arguments: str, environ: Mapping[str, str], seconds: float, given: str = ""
+) -> process.Finished:
+    """How a Python program ended in a fresh process; where none can be started, that is what it said."""
+    try:
+        return process.run(process.python("-c", program, *arguments), seconds=seconds, environ=environ, given=given)
+    except OSError as error:
+        return process.Finished(1, "", f"no process can be started: {error}")
+
+
+def _last_words(done: process.Finished, seconds: float) -> str:
+    """What a process said last before it failed."""
+    if done.code is None:
+        return f"no answer within {seconds:g} s"
+    lines = [line.strip() for line in done.err.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {done.code}"
 
 
 # --- what the node allots -----------------------------------------------------------------------------------
@@ -158,8 +237,11 @@ def _processors(node: Node) -> Finding:
 def _memory(node: Node) -> Finding:
     """Whether a run fits into memory: it takes up to 2 GiB."""
     limit = devices.cgroup_memory_limit(node.root)
-    free = psutil.virtual_memory().available
-    usable = free if limit is None else min(free, limit)
+    free = devices.memory("MemAvailable", node.root)
+    known = [number for number in (limit, free) if number is not None]
+    if not known:
+        return Finding("memory", "unknown", "/proc/meminfo does not tell how much is available")
+    usable = min(known)
     said = f"{usable / _GIB:.1f} GiB to use" + (f" (limit {limit / _GIB:.1f} GiB)" if limit is not None else "")
     if usable < 2 * _GIB:
         return Finding("memory", "fail", said, "2 GiB are needed: ask for more (Slurm: --mem=16G, Docker: --memory)")
@@ -180,33 +262,49 @@ def _shared_memory(node: Node) -> Finding:
     return Finding("shared memory", "pass", said)
 
 
-def _folder(node: Node, name: str, folder: Path) -> Finding:
-    """Whether a folder can be written, has room, and lies on a disk of this node."""
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    kind = _file_system(node.root, there)
-    free = shutil.disk_usage(there).free
-    said = f"{folder} on {kind}, {free / _GIB:.1f} GiB free"
+def _folder(node: Node, name: str, folder: Path | None) -> Finding:
+    """Whether a folder can be written, has room, keeps locks, and lies on a disk of this node."""
     elsewhere = "name another with --out" if name == "results" else "name another with XDG_CACHE_HOME"
     try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        folder = folder or files.cache_folder()
+    except ValueError as error:
+        return Finding(name, "fail", str(error), elsewhere)
+    try:
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free = shutil.disk_usage(there).free
+        locks = files.keeps_locks(there)  # a file is made for that
     except OSError as error:
-        return Finding(name, "fail", f"{folder} cannot be written: {error.strerror}", elsewhere)
+        return Finding(name, "fail", f"{folder} cannot be written: {error.strerror or error}", elsewhere)
+    kind = _file_system(node.root, there)
+    said = f"{folder} on {kind}, {free / _GIB:.1f} GiB free"
     if free < _GIB // 2:
         return Finding(name, "fail", said, f"1 GiB is needed: make room, or {elsewhere}")
     if name != "results" and re.fullmatch(_NETWORK, kind):
         return Finding(name, "warn", f"{said}: reading it measures the network too", f"{elsewhere}, on a local disk")
+    if name == "results" and not locks:
+        said += f", and it keeps no locks: one in {tempfile.gettempdir()} stands in, which other nodes do not see"
+        return Finding(name, "warn", said, f"measure into it from one node at a time, or {elsewhere}")
     return Finding(name, "pass", said)
 
 
 def _file_system(root: Path, folder: Path) -> str:
     """The kind of file system that `folder` lies on."""
     kinds = {}
-    for line in (devices.read_text(root / "proc/self/mountinfo") or "").splitlines():
-        before, _, after = line.partition(" - ")
-        kinds[before.split()[4].replace(r"\040", " ")] = after.split()[0]
+    for line in (devices.read_text(root / "proc/self/mountinfo", "surrogateescape") or "").splitlines():
+        before, _, after = (part.split() for part in line.partition(" - "))
+        if len(before) > _MOUNT_POINT and after:
+            kinds[_unescaped(before[_MOUNT_POINT])] = after[0]
     places = [str(folder.resolve()), *map(str, folder.resolve().parents)]
     return next((kinds[place] for place in places if place in kinds), "an unknown file system")
+
+
+_MOUNT_POINT = 4
+"""The place of the mount point among the fields of a line of mountinfo.  Source: man 5 proc_pid_mountinfo."""
+
+
+def _unescaped(path: str) -> str:
+    """A path as mountinfo writes it: a space is written as a backslash and its number in base 8."""
+    return re.sub(r"\\([0-3][0-7]{2})", lambda match: chr(int(match[1], 8)), path)
 
 
 def _clock(node: Node) -> Finding:
@@ -214,7 +312,7 @@ def _clock(node: Node) -> Finding:
     governor, boost = environment.governor(node.root), environment.boost(node.root)
     driver = devices.read_text(node.root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
     if isinstance(governor, dict):
-        return Finding("clock", "unknown", governor["unmeasurable"])
+        return Finding("clock", "unknown", *environment.missing(governor))
     turbo = "turbo unknown" if isinstance(boost, dict) else f"turbo {'on' if boost else 'off'}"
     said = f"governor {governor}, {turbo}"
     # These drivers let the processor choose its clock under either governor, up to the highest.
@@ -227,8 +325,8 @@ def _load(node: Node) -> Finding:
     """Whether others compute on the node."""
     load = environment.load_now(node.root)
     if "unmeasurable" in load:
-        return Finding("load", "unknown", load["unmeasurable"])
-    cores = psutil.cpu_count() or 1
+        return Finding("load", "unknown", *environment.missing(load))
+    cores = devices.processors()
     said = f"{load['minutes_1']:.1f} runnable tasks in the last minute on {cores} processors"
     if load["minutes_1"] > max(0.5, cores / 4):
         return Finding("load", "warn", said, "wait, end what runs, or take the node alone (Slurm: --exclusive)")
@@ -237,34 +335,30 @@ def _load(node: Node) -> Finding:
 
 # --- TensorFlow's placement, executed -----------------------------------------------------------------------
 
-_PRODUCT = "import sys; from cifar.measure import devices; print(devices.claim(sys.argv[1]).tensorflow_name)"
+_PRODUCT = "import keras, sys; from cifar.measure import devices; print(devices.claim(sys.argv[1]).tensorflow_name)"
 
 
 def _executed(node: Node, device: str) -> Finding:
     """Whether a fresh process computes a product on the device, and nowhere else."""
-    command = [sys.executable, "-c", _PRODUCT, device]
-    environ = {**node.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    try:
-        done = subprocess.run(  # noqa: S603 our own words
-            command, env=environ, capture_output=True, text=True, timeout=node.deadline_seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
+    environ = process.environment(node.environ) | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = _tried(_PRODUCT, device, environ=environ, seconds=node.deadline_seconds)
+    if done.code is None:
         said = f"TensorFlow computed nothing within {node.deadline_seconds:.0f} s"
         return Finding(device, "fail", said, "see whether the disk with the packages is slow, or the device hangs")
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return Finding(device, "fail", words[-1], "install the lock anew, or use the image")
-    return Finding(device, "pass", f"TensorFlow computed a product on {done.stdout.strip()}")
+    if done.code:
+        words = _last_words(done, node.deadline_seconds)
+        return Finding(device, "fail", words, "install the lock anew, or use the image")
+    place = (done.out.split() or ["a device that it did not name"])[-1]
+    return Finding(device, "pass", f"TensorFlow computed a product on {place}")
 
 
 # --- the way to a GPU ---------------------------------------------------------------------------------------
 
 
-def _gpu_side(node: Node) -> Iterator[Finding]:
-    """Driver, libraries, the state of each GPU, and a product on each."""
+def _gpu_side(node: Node, *, asked: bool) -> Iterator[Finding]:
+    """Driver, libraries, the state of each GPU where the management library can be `asked`, and a product on each."""
     facts = devices.observe(node.root, node.environ, node.deadline_seconds)
-    nvidia = environment.nvidia(Device("cpu", "/device:CPU:0", "cpu", 1), environ=node.environ)
-    gpus = nvidia["gpus"] if isinstance(nvidia["gpus"], list) else []
+    gpus = _gpus(node) if asked else []
     if facts.driver or facts.driver_library:
         yield _driver(facts)
     if facts.cuda_build:
@@ -276,13 +370,18 @@ def _gpu_side(node: Node) -> Iterator[Finding]:
         yield _executed(node, f"gpu:{number}")
 
 
+def _gpus(node: Node) -> list[Mapping[str, Any]]:
+    """What NVIDIA's management library says of each GPU."""
+    gpus = environment.nvidia(Device("cpu", "/device:CPU:0", "cpu", 1), environ=node.environ, root=node.root)["gpus"]
+    return gpus if isinstance(gpus, list) else []
+
+
 def _driver(facts: GpuFacts) -> Finding:
     """Whether the driver is whole, can be reached, and is new enough for TensorFlow's CUDA."""
     if problem := devices.driver_problem(facts):
-        reason, _, remedy = problem.partition(": ")
-        return Finding("driver", "fail", reason, remedy)
-    release = (facts.cuda_version or "").split(".")[0]
-    needed = f"; CUDA {facts.cuda_version} needs {devices.OLDEST_DRIVER[int(release)]}" if release else ""
+        return Finding("driver", "fail", *problem)
+    oldest = devices.oldest_driver(facts)
+    needed = f"; CUDA {facts.cuda_version} needs {oldest}" if oldest else ""
     return Finding("driver", "pass", f"NVIDIA driver {facts.driver or 'of unknown version'}{needed}")
 
 
@@ -290,7 +389,7 @@ def _gpu(node: Node, facts: GpuFacts) -> Finding:
     """Whether TensorFlow computes on the first GPU; where it does not, a campaign would measure the CPU alone."""
     if facts.computes:
         return Finding("gpu", "pass", f"TensorFlow computed a product on the first of {len(facts.gpus)}")
-    reason, _, remedy = devices.explain(facts).partition(": ")
+    reason, remedy = devices.explain(facts)
     signs = (facts.driver, facts.driver_library, facts.device_files, facts.cuda_build, facts.visible is not None)
     if node.device == "gpu" or any(signs):
         return Finding("gpu", "fail", f"TensorFlow falls back to the CPU: {reason}", remedy)
@@ -300,8 +399,7 @@ def _gpu(node: Node, facts: GpuFacts) -> Finding:
 def _state(node: Node, name: str, gpu: Mapping[str, Any], targets: Sequence[str]) -> Iterator[Finding]:
     """What the driver says of one GPU."""
     if "unmeasurable" in gpu:
-        reason, _, remedy = gpu["unmeasurable"].rpartition(": ")
-        yield Finding(name, "fail", reason, remedy)
+        yield Finding(name, "fail", *environment.missing(dict(gpu)))
         return
     yield _native(node, name, gpu, targets)
     yield _shared(name, gpu)
@@ -350,7 +448,7 @@ def _shared(name: str, gpu: Mapping[str, Any]) -> Finding:
         remedy = "end them, or ask for the GPU alone (Slurm: --exclusive); `nvidia-smi` lists them"
         return Finding(check, "warn", f"{others} other processes compute on it", remedy)
     if isinstance(others, dict):
-        return Finding(check, "unknown", others["unmeasurable"])
+        return Finding(check, "unknown", *environment.missing(others))
     held = f"{used / _GIB:.1f} GiB are taken" if isinstance(used, int) else "taken memory unknown"
     return Finding(check, "pass", f"no other process computes on it; {held}")
 
@@ -359,7 +457,7 @@ def _held_down(name: str, gpu: Mapping[str, Any]) -> Finding:
     """Whether something holds the clocks down."""
     check, reasons = f"{name} clocks", gpu["throttle_reasons"]
     if isinstance(reasons, dict):
-        return Finding(check, "unknown", reasons["unmeasurable"])
+        return Finding(check, "unknown", *environment.missing(reasons))
     said = f"{_text(gpu['sm_clock_mhz'])} of {_text(gpu['sm_clock_max_mhz'])} MHz"
     if holding := [reason for reason in reasons if reason != "gpu idle"]:
         remedy = "see `nvidia-smi -q -d PERFORMANCE,CLOCK,POWER`: cooling, power limit, locked clocks"
@@ -371,7 +469,7 @@ def _memory_errors(name: str, gpu: Mapping[str, Any]) -> Finding:
     """Whether the GPU's memory is protected and sound."""
     check, errors = f"{name} memory", gpu["ecc_errors"]
     if isinstance(errors, dict):
-        return Finding(check, "unknown", f"errors: {errors['unmeasurable']}")
+        return Finding(check, "unknown", f"errors: {environment.missing(errors).reason}")
     said = f"ECC {_text(gpu['ecc'])}, {errors} errors since the driver started that could not be corrected"
     return Finding(check, "fail", said, "have the GPU reset or replaced") if errors else Finding(check, "pass", said)
 
@@ -389,9 +487,9 @@ import ctypes, json, sys
 for line in sys.stdin.read().splitlines():
     try:
         ctypes.CDLL(line)
-        print(json.dumps([line, None]), flush=True)
+        print("tried", json.dumps([line, None]), flush=True)
     except OSError as error:
-        print(json.dumps([line, str(error)]), flush=True)
+        print("tried", json.dumps([line, str(error)]), flush=True)
 """
 
 # Those that TensorFlow opens, by the package that brings them; the number is the interface's, not the version.
@@ -442,20 +540,13 @@ def _packaged(path: Sequence[str], library: str) -> Iterator[Path]:
 
 def _problems(node: Node, places: Sequence[str]) -> dict[str, str | None]:
     """Library to the reason why it does not load, or None; tried in a fresh process, which may die of it."""
-    command, why = [sys.executable, "-c", _LOAD], "the process that loaded it died"
-    try:
-        done = subprocess.run(  # noqa: S603 our own words
-            command,
-            input="\n".join(places).encode(),
-            env=dict(node.environ),
-            capture_output=True,
-            timeout=node.deadline_seconds,
-            check=False,
-        )
-        output = done.stdout
-    except subprocess.TimeoutExpired as error:
-        output, why = error.stdout or b"", f"it, or one before it, did not load within {node.deadline_seconds:.0f} s"
-    answers = dict(json.loads(line) for line in output.splitlines())
+    environ = process.environment(node.environ)
+    done = _tried(_LOAD, environ=environ, seconds=node.deadline_seconds, given="\n".join(places))
+    why = "the process that loaded it died"
+    if done.code is None:
+        why = f"it, or one before it, did not load within {node.deadline_seconds:.0f} s"
+    tried = [line.removeprefix("tried ") for line in done.out.splitlines() if line.startswith("tried ")]
+    answers = dict(json.loads(line) for line in tried)
     return {place: answers.get(place, why) for place in places}
 
 

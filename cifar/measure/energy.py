@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cifar.measure import devices, environment
+from cifar.measure.devices import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +70,7 @@ def counter(
     root: Path = devices.ROOT,
     library: ModuleType | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Counter | str:
+) -> Counter | Missing:
     """Return the counter of the device, or why there is none.
 
     A CPU's is Linux's powercap (RAPL, of Intel and AMD) below `root`, a GPU's NVIDIA's management library.
@@ -76,16 +78,18 @@ def counter(
     return _of_packages(root) if device.kind == "cpu" else _of_gpu(device, library, environ)
 
 
-def _of_packages(root: Path) -> Counter | str:
+def _of_packages(root: Path) -> Counter | Missing:
     """The processor packages, without their parts (cores, memory controllers) and without the whole platform."""
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
     zones = [zone for zone in zones if (devices.read_text(zone / "name") or "").startswith("package")]
     if not zones:
-        return "the kernel offers no energy counters of the processor (RAPL), as in most virtual machines"
+        reason = "the kernel offers no energy counters of the processor (RAPL), as in most virtual machines"
+        return Missing(reason)
     try:
         registers = [_package(zone) for zone in zones]
     except (OSError, ValueError) as error:
-        return f"the processor's energy counters cannot be read ({error}): root can let all read energy_uj"
+        remedy = "root can let all read energy_uj" if isinstance(error, OSError) else ""
+        return Missing(f"the processor's energy counters cannot be read ({error})", remedy)
     return Counter(f"all of the node's {len(zones)} CPU packages, whoever used them; memory is not in it", registers)
 
 
@@ -93,14 +97,21 @@ def _package(zone: Path) -> Register:
     """A package's register, in microjoules."""
 
     def number(name: str) -> int:
-        return int((zone / name).read_text(encoding="ascii"))
+        text = (zone / name).read_text(encoding="ascii")
+        if not re.fullmatch(r"[0-9]{1,20}\s*", text):
+            message = f"{zone / name} holds {text[:30]!r}, which is no number of microjoules"
+            raise ValueError(message)
+        return int(text)
 
     return Register(lambda: number("energy_uj"), 1e-6, number("max_energy_range_uj"))
 
 
-def _of_gpu(device: Device, library: ModuleType | None, environ: Mapping[str, str]) -> Counter | str:
+def _of_gpu(device: Device, library: ModuleType | None, environ: Mapping[str, str]) -> Counter | Missing:
     """The GPU's board; the library stays open as long as the process lives."""
-    nvml = library or importlib.import_module("pynvml")
+    try:
+        nvml = library or importlib.import_module("pynvml")
+    except ImportError as error:
+        return Missing(f"the package nvidia-ml-py cannot be used ({error})", "install the lock anew")
 
     def millijoules() -> int:
         try:
@@ -113,5 +124,5 @@ def _of_gpu(device: Device, library: ModuleType | None, environ: Mapping[str, st
         gpu = environment.finders(nvml, environ.get("CUDA_VISIBLE_DEVICES"))[device.number or 0]()
         register = Register(millijoules, 1e-3)
     except (nvml.NVMLError, OSError, IndexError) as error:
-        return f"NVIDIA's management library does not tell the GPU's energy: {error}"
+        return Missing(f"NVIDIA's management library does not tell the GPU's energy ({error})")
     return Counter("the whole GPU board, whoever used it; the host is not in it", [register])

@@ -8,17 +8,16 @@ import os
 import platform
 import re
 import socket
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import psutil
-
-from cifar.measure import devices, image
+from cifar.measure import devices, image, process
+from cifar.measure.devices import Missing
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import ModuleType
 
     from cifar.measure.devices import Device
@@ -52,10 +51,10 @@ def collect(device: Device, dataset: Described | None = None) -> Facts:
     """Return everything that should be known about this process, nested by subject, ready for JSON.
 
     Call it in the measuring process once `device` is claimed: it imports TensorFlow and Keras. A fact that
-    cannot be had is {"unmeasurable": reason}, never missing, 0 or null. There are no names of users and no
-    secrets.
+    cannot be had is {"unmeasurable": reason}, with its "remedy" where there is one, never missing, 0 or null.  There
+    are no names of users and no secrets.  What is no text, such as a folder's name in Latin-1, is written out.
     """
-    return {
+    facts = {
         "schema": SCHEMA,
         "device": {
             "name": device.name,
@@ -79,6 +78,17 @@ def collect(device: Device, dataset: Described | None = None) -> Facts:
         if dataset
         else unmeasurable("no dataset was named"),
     }
+    written: Facts = written_out(facts)
+    return written
+
+
+def written_out(fact: Any) -> Any:  # noqa: ANN401 any JSON
+    """A fact in which each text can be shown and stored."""
+    if isinstance(fact, dict):
+        return {written_out(name): written_out(value) for name, value in fact.items()}
+    if isinstance(fact, list):
+        return [written_out(value) for value in fact]
+    return plain(fact) if isinstance(fact, str) else fact
 
 
 def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None]:
@@ -117,9 +127,14 @@ def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None
     return {name: _plain(environment, *place) for name, place in places.items()} | {"image": image, "gpu": gpu}
 
 
-def unmeasurable(reason: str) -> Facts:
-    """Return what stands in the place of a fact that cannot be had."""
-    return {"unmeasurable": reason}
+def unmeasurable(reason: str, remedy: str = "") -> Facts:
+    """Return what stands in the place of a fact that cannot be had: why, and what to do where something can be done."""
+    return {"unmeasurable": reason, **({"remedy": remedy} if remedy else {})}
+
+
+def missing(fact: Facts) -> Missing:
+    """Return reason and remedy of a fact that is unmeasurable."""
+    return Missing(str(fact["unmeasurable"]), str(fact.get("remedy", "")))
 
 
 def _plain(environment: Facts, *place: str) -> str | int | float | bool | None:
@@ -141,11 +156,11 @@ def node(root: Path = devices.ROOT) -> Facts:
     return {
         "hostname": socket.gethostname(),
         "cpu_model": cpu_model(root),
-        "physical_cores": psutil.cpu_count(logical=False) or unmeasurable("the kernel names no cores"),
-        "logical_cores": psutil.cpu_count() or unmeasurable("the kernel names no processors"),
+        "physical_cores": _physical_cores(root) or unmeasurable("the kernel names no cores"),
+        "logical_cores": devices.processors(),
         "cpus": devices.least(granted),
         "allotment": {name: limit or "no limit" for name, limit in granted.items()},
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": devices.memory("MemTotal", root) or unmeasurable("/proc/meminfo cannot be read"),
         "memory_limit_bytes": devices.cgroup_memory_limit(root) or "no limit",
         "governor": governor(root),
         "boost": boost(root),
@@ -157,10 +172,22 @@ def node(root: Path = devices.ROOT) -> Facts:
     }
 
 
+def _physical_cores(root: Path) -> int:
+    """The number of cores, whose hardware threads name each other; 0 where the kernel does not tell."""
+    folders = list((root / "sys/devices/system/cpu").glob("cpu[0-9]*/topology"))
+    for name in ("core_cpus_list", "thread_siblings_list"):  # of newer kernels, and of older ones
+        if cores := {devices.read_text(folder / name) for folder in folders} - {None, ""}:
+            return len(cores)
+    text = devices.read_text(root / "proc/cpuinfo") or ""
+    places = (re.findall(rf"^{name}\s*: (\d+)$", text, re.MULTILINE) for name in ("physical id", "core id"))
+    return len(set(zip(*places, strict=False)))
+
+
 def load_now(root: Path = devices.ROOT) -> Facts:
     """Return how busy the node is: mean runnable tasks over 1, 5 and 15 minutes, and those runnable now."""
     text = devices.read_text(root / "proc/loadavg")
-    match = re.match(r"(\S+) (\S+) (\S+) (\d+)/", text or "")
+    number = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
+    match = re.match(rf"{number} {number} {number} ([0-9]{{1,9}})/", text or "")
     if not match:
         return unmeasurable("/proc/loadavg cannot be read")
     names = ("minutes_1", "minutes_5", "minutes_15")
@@ -216,18 +243,28 @@ def _os_name(root: Path) -> str | Facts:
 # --- the GPUs -----------------------------------------------------------------------------------------------
 
 
-def nvidia(device: Device, library: ModuleType | None = None, environ: Mapping[str, str] = os.environ) -> Facts:
+def nvidia(
+    device: Device,
+    library: ModuleType | None = None,
+    environ: Mapping[str, str] = os.environ,
+    root: Path = devices.ROOT,
+) -> Facts:
     """Return the facts `driver`, and `gpus`: a list of those that this process may use, in its order.
 
     Asked of NVIDIA's management library through `library`, by default the module pynvml. The N of gpu:N
     is the place in the list. Bytes, MHz, watts and degrees Celsius as the names say.
     """
-    nvml = library or importlib.import_module("pynvml")
+    facts = devices.seen(root, environ)
+    seen = devices.not_shown(facts)
+    try:
+        nvml = library or importlib.import_module("pynvml")
+    except ImportError as error:
+        return _nothing(seen or Missing(f"the package nvidia-ml-py cannot be used ({error})", "install the lock anew"))
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
-        nothing = unmeasurable(f"NVIDIA's management library cannot be used: {error}")
-        return {"driver": {"version": nothing, "cuda": nothing, "gpus_of_node": nothing}, "gpus": nothing}
+        reason = f"NVIDIA's management library cannot be used ({error})"
+        return _nothing(seen or Missing(reason, "see what `nvidia-smi` says on this node"))
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     try:
         driver = {
@@ -238,8 +275,14 @@ def nvidia(device: Device, library: ModuleType | None = None, environ: Mapping[s
         gpus = [_gpu(nvml, find, device) for find in finders(nvml, visible)]
     finally:
         nvml.nvmlShutdown()
-    hidden = f" (CUDA_VISIBLE_DEVICES={visible!r})" if visible is not None else ""
-    return {"driver": driver, "gpus": gpus or unmeasurable(f"the driver runs but shows no GPU{hidden}")}
+    why = devices.hidden(facts) or ("the driver runs but shows no GPU", "see whether `nvidia-smi -L` lists one")
+    return {"driver": driver, "gpus": gpus or unmeasurable(*why)}
+
+
+def _nothing(why: Missing) -> Facts:
+    """What stands for driver and GPUs where neither can be asked."""
+    nothing = unmeasurable(*why)
+    return {"driver": {"version": nothing, "cuda": nothing, "gpus_of_node": nothing}, "gpus": nothing}
 
 
 def finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]:
@@ -293,7 +336,7 @@ def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts:
     except nvml.NVMLError as error:
         unknown = (nvml.NVML_ERROR_NOT_FOUND, nvml.NVML_ERROR_INVALID_ARGUMENT)
         remedy = "set CUDA_VISIBLE_DEVICES to what `nvidia-smi -L` lists" if error.value in unknown else _RESET
-        return unmeasurable(f"{error}: {remedy}")
+        return unmeasurable(str(error), remedy)
     questions: dict[str, Callable[[], Any]] = {
         "name": lambda: _text(nvml.nvmlDeviceGetName(gpu)),
         "uuid_class": lambda: _text(nvml.nvmlDeviceGetUUID(gpu)).split("-")[0],
@@ -365,7 +408,7 @@ def _state(value: int) -> str:
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _cuda(version: int) -> str:
@@ -417,8 +460,23 @@ def loaded_libraries(root: Path = devices.ROOT) -> list[str] | Facts:
 
 def installed() -> list[tuple[str, str]]:
     """Return name and version of every installed distribution, names in their normal form, sorted."""
-    found = {(_normal(str(item.metadata["Name"])), item.version) for item in metadata.distributions()}
-    return sorted(found)
+    return sorted({(_normal(name), version) for name, version in distributions()})
+
+
+def distributions(path: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """Return name and version of every distribution on `path` (default: Python's own) that has both.
+
+    A folder that an interrupted installation left behind has none.
+    """
+    found = []
+    for item in metadata.distributions() if path is None else metadata.distributions(path=list(path)):
+        try:
+            name, version = item.metadata["Name"], item.metadata["Version"]
+        except (KeyError, TypeError, UnicodeDecodeError):  # as Python's version has it
+            continue
+        if isinstance(name, str) and isinstance(version, str):
+            found.append((name, version))
+    return found
 
 
 def _normal(name: str) -> str:
@@ -474,7 +532,7 @@ def container(root: Path = devices.ROOT, environ: Mapping[str, str] = os.environ
     name = environ.get("CIFAR_IMAGE") or (file.name if file else None)
     return {
         "kind": kind,
-        "image": name or unmeasurable(f"{kind} does not tell: set CIFAR_IMAGE"),
+        "image": name or unmeasurable(f"{kind} does not tell", "set CIFAR_IMAGE"),
         "digest": _image_digest(environ),
     }
 
@@ -486,7 +544,7 @@ def _image_digest(environ: Mapping[str, str]) -> str | Facts:
     except (OSError, ValueError) as error:
         return unmeasurable(_without_user(str(error), environ))
     remedy = "set CIFAR_IMAGE_DIGEST" + (" or mount the folder of the image's file" if image.file(environ) else "")
-    return digest or unmeasurable(f"an image does not know its own: {remedy}")
+    return digest or unmeasurable("an image does not know its own digest", remedy)
 
 
 def batch(environ: Mapping[str, str] = os.environ) -> Facts:
@@ -561,7 +619,8 @@ def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
         file: _pins(file) for file in sorted(folder.glob(f"requirements-{kind}*.txt"), key=lambda file: len(file.name))
     }
     if not locks:
-        return unmeasurable(f"there is no requirements-{kind}.txt beside the package; `installed` tells what was used")
+        reason = f"there is no requirements-{kind}.txt beside the package; `installed` tells what was used"
+        return unmeasurable(reason, "run from a checkout, or from an image")
     file = next((file for file, pins in locks.items() if packages.get(name) in pins.get(name, ())), next(iter(locks)))
     pins = locks[file]
     differs = sorted(name for name, version in packages.items() if version not in pins.get(name, {version}))
@@ -590,8 +649,8 @@ def _commit_of_image(environ: Mapping[str, str] = os.environ) -> Facts | None:
     """Return commit and dirty as the image's recipe was told them, or None outside of our images."""
     revision = environ.get("CIFAR_REVISION")
     if revision == "unknown":
-        reason = "the image was built without --build-arg REVISION=$(git rev-parse HEAD)"
-        return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
+        why = ("the image was built without its commit", "build it with --build-arg REVISION=$(git rev-parse HEAD)")
+        return {"commit": unmeasurable(*why), "dirty": unmeasurable(*why)}
     return {"commit": revision.removesuffix("-dirty"), "dirty": revision.endswith("-dirty")} if revision else None
 
 
@@ -603,26 +662,35 @@ def _commit(folder: Path) -> Facts:
             reason = "the package is installed, it does not run from a checkout"
             return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
         dirty: bool | Facts = bool(_git(folder, "status", "--porcelain"))
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         reason = f"git does not tell: {_without_user(str(error))}"
         return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
     try:
-        return {"commit": _git(folder, "rev-parse", "--verify", "HEAD"), "dirty": dirty}
-    except ValueError:
+        commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    except (OSError, ValueError):
         return {"commit": unmeasurable("the checkout has no commit yet"), "dirty": dirty}
+    if not COMMIT.fullmatch(commit):
+        return {"commit": unmeasurable(f"git answers {commit[:100]!r}, which is no commit"), "dirty": dirty}
+    return {"commit": commit, "dirty": dirty}
+
+
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+"""The name of a commit, by SHA-1 or by SHA-256."""
+GIT_SECONDS = 20.0
+"""How long git may take to answer."""
 
 
 def _git(folder: Path, *arguments: str) -> str:
     # A hook's GIT_DIR would name another repository.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(  # noqa: S603 - no shell, fixed words
-        command, env=environ, capture_output=True, text=True, check=False, timeout=60
-    )
-    if done.returncode:
-        message = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+    done = process.run(["git", "-C", str(folder), *arguments], seconds=GIT_SECONDS, environ=environ)
+    if done.code is None:
+        message = f"it did not answer within {GIT_SECONDS:.0f} s"
         raise ValueError(message)
-    return done.stdout.strip()
+    if done.code:
+        message = (done.err.strip() or f"exit code {done.code}").splitlines()[0]
+        raise ValueError(message)
+    return done.out.strip()
 
 
 def _sha256(parts: Iterable[bytes]) -> str:

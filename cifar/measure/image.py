@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import stat
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,6 +19,8 @@ _MAGIC = b"SIF_MAGIC\0"
 _DESCRIPTOR = struct.Struct("<i?IIIqqqqqqq128sii376s")
 _PARTITION, _PRIMARY_SYSTEM = 0x4004, 2
 _BLOCK = 1 << 20
+_MOST_DESCRIPTORS = 1 << 16
+"""Far more than an image has, which Apptainer makes with 48; a damaged header may name any number."""
 
 
 def file(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -55,7 +58,11 @@ def sif_digest(sif: Path) -> str:
     `apptainer sif dump N FILE | sha256sum`, N being the partition's number.
     Raises OSError where the file cannot be read, ValueError where it is no SIF or is cut short.
     """
-    with sif.open("rb") as stream:
+    # A pipe is not waited for.
+    with open(os.open(sif, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 a descriptor
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            message = f"{sif} is no regular file"
+            raise ValueError(message)
         start, size = _system_partition(sif, stream)
         stream.seek(start)
         found = hashlib.sha256()
@@ -63,7 +70,7 @@ def sif_digest(sif: Path) -> str:
             found.update(block)
             size -= len(block)
     if size:
-        message = f"{sif} is cut short: {size} bytes of its system partition are missing; copy or build it anew"
+        message = f"{sif} became shorter while it was read; try again"
         raise ValueError(message)
     return f"sha256:{found.hexdigest()}"
 
@@ -74,14 +81,23 @@ def _system_partition(sif: Path, stream: BinaryIO) -> tuple[int, int]:
     if len(head) < _HEADER.size or (fields := _HEADER.unpack(head))[1] != _MAGIC:
         message = f"{sif} is no image in Apptainer's format (SIF)"
         raise ValueError(message)
-    count, table = fields[8], fields[9]
-    stream.seek(table)
-    for _ in range(count):
+    count, table, whole = fields[8], fields[9], os.fstat(stream.fileno()).st_size
+    stream.seek(min(max(table, 0), whole))
+    for _ in range(min(count, _MOST_DESCRIPTORS)):
         raw = stream.read(_DESCRIPTOR.size)
         if len(raw) < _DESCRIPTOR.size:
             break
         kind, used, _, _, _, start, size, *_, partition_kind, _ = _DESCRIPTOR.unpack(raw)
         if used and (kind, partition_kind) == (_PARTITION, _PRIMARY_SYSTEM):
+            if start < _HEADER.size or size < 1:
+                message = f"{sif} is damaged: its system partition has {size} bytes from {start} on; copy it anew"
+                raise ValueError(message)
+            if start + size > whole:
+                message = (
+                    f"{sif} is cut short: {start + size - whole} bytes of its system partition are missing; "
+                    "copy or build it anew"
+                )
+                raise ValueError(message)
             return start, size
     message = f"{sif} has no system partition; build it anew"
     raise ValueError(message)

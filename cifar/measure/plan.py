@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from cifar.measure.devices import Missing
 from cifar.record import files
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class Plan:
     """The dataset's digest; a campaign is not resumed on another one."""
     only: str | None = None
     """Measure only the workloads that this expression selects, as in pytest's `-k`; None for all."""
-    missing_gpu: str | None = None
-    """Why this node has no GPU to measure, in plain words; None where it has one or none was looked for."""
+    missing_gpu: Missing | None = None
+    """Why this node has no GPU to measure, with the remedy; None where it has one or none was looked for."""
     deadline_seconds: float | None = None
     """A run that takes longer is ended; None: as long as the effort and the number of workloads let expect."""
 
@@ -77,7 +78,9 @@ def read(folder: Path) -> Plan:
     except ValueError as error:
         message = f"{path} is damaged: it {error}; start a new campaign with another --out"
         raise ValueError(message) from error
-    return Plan(**{**fields, "devices": tuple(fields["devices"])})
+    missing = fields.get("missing_gpu")
+    read = {"devices": tuple(fields["devices"]), "missing_gpu": Missing.read(missing) if missing else None}
+    return Plan(**{**fields, **read})
 
 
 def _check(fields: Any) -> None:  # noqa: ANN401 any JSON
@@ -100,7 +103,13 @@ def _validator() -> Draft202012Validator:
 
 def write(folder: Path, plan: Plan) -> None:
     """Write the plan into `folder`, in one step; to be called by who holds the folder."""
-    files.replace(folder / PLAN, json.dumps(dataclasses.asdict(plan), indent=1) + "\n")
+    files.replace(folder / PLAN, json.dumps(_fields(plan), indent=1) + "\n")
+
+
+def _fields(plan: Plan) -> dict[str, Any]:
+    """The plan as it stands in its file."""
+    fields = dataclasses.asdict(plan)
+    return fields | {"missing_gpu": plan.missing_gpu and plan.missing_gpu._asdict()}
 
 
 def make_folder(folder: Path) -> None:
@@ -126,7 +135,7 @@ def extend(folder: Path, plan: Plan, runs: int) -> Plan:
         message = f"{folder} has {plan.runs} runs an arm, not {runs}: runs can be added only"
         raise ValueError(message)
     longer = dataclasses.replace(plan, runs=runs)
-    _check(json.loads(json.dumps(dataclasses.asdict(longer))))
+    _check(json.loads(json.dumps(_fields(longer))))
     write(folder, longer)
     return longer
 

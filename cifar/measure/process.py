@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import cifar
 
@@ -64,6 +64,61 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 def python(*arguments: str) -> list[str]:
     """Return this interpreter's command line with `arguments`; modules in the working folder are not looked for."""
     return [sys.executable, "-P", *arguments]
+
+
+# --- a process that answers a question
+
+
+class Finished(NamedTuple):
+    """How a process came to its end, and what it had printed by then."""
+
+    code: int | None
+    """The exit code; None where it was ended at its deadline."""
+    out: str
+    err: str
+
+
+def run(
+    command: Sequence[str], *, seconds: float, environ: Mapping[str, str] | None = None, given: str = ""
+) -> Finished:
+    """Run a command that reads `given`, and end it with all that it started when `seconds` have gone by.
+
+    `environ` are its variables (default: `environment()`).  Bytes that are no UTF-8 come back as Python keeps them in
+    the names of files.  Raises OSError where it cannot be started.
+    """
+    with _memory("in") as stdin, _memory("out") as stdout, _memory("err") as stderr:
+        stdin.write(os.fsencode(given))
+        stdin.seek(0)
+        process = subprocess.Popen(  # noqa: S603 no shell
+            list(command),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment() if environ is None else dict(environ),
+            start_new_session=True,
+        )
+        code: int | None = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(seconds)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # its group is its own
+                process.wait()
+        texts = []
+        for stream in (stdout, stderr):
+            stream.seek(0)
+            texts.append(stream.read(_MOST_READ).decode("utf-8", "surrogateescape"))
+    return Finished(code, *texts)
+
+
+_MOST_READ = 16 << 20
+"""Bytes of what a process prints that are read."""
+
+
+def _memory(name: str) -> IO[bytes]:
+    """A file in memory: it needs no disk, and unlike a pipe it is not held open by what a process leaves behind."""
+    return open(os.memfd_create(name), "w+b")  # noqa: PTH123 a descriptor
 
 
 # --- a process that is watched

@@ -139,6 +139,20 @@ def inside(folder: Path, name: object) -> Path:
     return folder / name
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `cifar-bench` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+
+    ValueError where this user has no home.
+    """
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "cifar-bench"
+    try:
+        return Path.home() / ".cache" / "cifar-bench"
+    except RuntimeError as error:  # a container may be run by a user whom it does not know
+        message = "this user has no home folder, where data would be kept: set HOME or XDG_CACHE_HOME"
+        raise ValueError(message) from error
+
+
 # --- writing
 
 
@@ -187,6 +201,18 @@ def held(folder: Path, doing: str) -> Iterator[int]:
         yield number
     finally:
         os.close(number)
+
+
+def keeps_locks(folder: Path) -> bool:
+    """Return whether the file system of `folder` keeps locks; OSError where no file can be made there."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+    return True
 
 
 def _locked_file(folder: Path, path: Path, doing: str) -> int | None:

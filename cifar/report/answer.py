@@ -33,7 +33,11 @@ DIGEST = ("dataset.digest", "dataset")
 
 
 def answer(
-    arms: Arms, over: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused], notes: Sequence[str]
+    arms: Arms,
+    over: Arms,
+    comparisons: Sequence[Comparison],
+    refused: Sequence[Refused],
+    missing_gpu: Sequence[tuple[str, str]],
 ) -> str:
     """The report in one sentence: over the nodes, where that says more of a device than one node does."""
     if len(over) > 1 or len(over) == len(nodes.beside(arms, over)):
@@ -41,7 +45,7 @@ def answer(
         comparisons = [comparison for comparison in comparisons if comparison.baseline in over]
         refused = [refusal for refusal in refused if refusal.baseline in over]
     if len(arms) == 1:
-        return _answer_of_one(*next(iter(arms.items())), notes, "node" if arms is over else "run")
+        return _answer_of_one(*next(iter(arms.items())), missing_gpu, "node" if arms is over else "run")
     if not comparisons:
         first = refused[0]
         return f"{first.candidate} and {first.baseline} are {first.error}."
@@ -61,7 +65,7 @@ def _rank(arms: Arms, comparison: Comparison) -> int:
     return 2 if one.device != other.device else 3
 
 
-def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str], evidence: str) -> str:
+def _answer_of_one(arm: str, records: Sequence[Record], missing_gpu: Sequence[tuple[str, str]], evidence: str) -> str:
     """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
     results = dict.fromkeys(result.workload for record in records for result in record.results)
     headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
@@ -79,7 +83,7 @@ def _answer_of_one(arm: str, records: Sequence[Record], notes: Sequence[str], ev
     if estimate.interval:
         span = f"95 % interval {ends}, {estimate.runs} {evidence}s"
     said = f"{words(headline)}: {machine(arm, records)} does {rate} ({span})"
-    return f"{said}; {_no_gpu(records, notes)}." if records[0].device == "cpu" else f"{said}."
+    return f"{said}; {_no_gpu(records, missing_gpu)}." if records[0].device == "cpu" else f"{said}."
 
 
 def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) -> str:
@@ -94,12 +98,25 @@ def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) ->
     return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {speed}."
 
 
-def _no_gpu(records: Sequence[Record], notes: Sequence[str]) -> str:
-    """Why no GPU stands beside the CPU, in the words of a note or of the environment; the remedy stays in the note."""
+def no_gpu(missing_gpu: Sequence[tuple[str, str]]) -> list[str]:
+    """A sentence for each reason why there is no GPU, with its remedy."""
+    whys = (": ".join(part.removesuffix(".") for part in pair if part) for pair in missing_gpu)
+    return [f"No GPU was measured: {why}." for why in whys]
+
+
+def _no_gpu(records: Sequence[Record], missing_gpu: Sequence[tuple[str, str]]) -> str:
+    """Why no GPU stands beside the CPU, as the campaign or the environment has it; the remedy stands in a note."""
     said = "no GPU was measured"
-    noted = next((note for note in notes if note.startswith("No GPU was measured: ")), "")
-    reason = noted[len(said) + 2 :] or fact(records, GPU_REASON) or ""
-    return f"{said}: {reason.partition(': ')[0].rstrip('.')}" if reason else said
+    known = facts(records[0].environment)
+    noted = [
+        (str(known[name]), str(known.get(name.replace(".unmeasurable", ".remedy"), "")))
+        for name in GPU_REASON
+        if known.get(name)
+    ]
+    reason, remedy = next(iter([*missing_gpu, *noted]), ("", ""))
+    # Older files have one text, in which the remedy follows the first colon.
+    reason = reason if remedy else reason.partition(": ")[0]
+    return f"{said}: {reason.rstrip('.')}" if reason else said
 
 
 def _headline(comparison: Comparison) -> Pair | None:

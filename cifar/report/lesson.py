@@ -257,8 +257,9 @@ def energy_in_words(facts: Mapping[str, Any]) -> str:
     if None not in used:
         return f"Energy of training: {number(sum(used))}{SPACE}J by {whose}."
     missing = f"the counter stood still or could not be read in {used.count(None)} of {len(used)} epochs"
-    reason = whose["unmeasurable"] if isinstance(whose, dict) else missing
-    return f"Energy of training: not measurable here, for {reason}."
+    if isinstance(whose, dict):
+        missing = whose["unmeasurable"] + (f" ({whose['remedy']})" if whose.get("remedy") else "")
+    return f"Energy of training: not measurable here, for {missing}."
 
 
 def _energies(runs: Sequence[Trained]) -> list[str]:

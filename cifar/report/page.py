@@ -129,12 +129,14 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     baseline: str | None = None,
     allow: Iterable[str] = (),
     notes: Sequence[str] = (),
+    missing_gpu: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """Write report.html, report.md, results.csv and figures/ into `folder` and return where they are.
 
     Each arm is compared with `baseline` (default: see `plan`); `allow` are fingerprint fields that may differ,
-    `notes` sentences to show, such as why there is no GPU. Unless a baseline is named, arms that several nodes measured
-    are compared over all nodes first, where these are comparable (see `nodes.pools`), then within each node.
+    `notes` sentences to show, `missing_gpu` the reasons why there is no GPU, each with its remedy. Unless a baseline is
+    named, arms that several nodes measured are compared over all nodes first, where these are comparable (see
+    `nodes.pools`), then within each node.
     Raises ValueError without records and for a baseline that is no arm, OSError where `folder` is not writable.
     """
     if not records:
@@ -146,8 +148,8 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     over = {arm: nodes.means(runs) for arm, runs in pools.items()}
     comparisons, refused = _compared(arms, over, baseline, margin, frozenset(allow))
     spreads = nodes.spreads(_records(arms))
-    notes = [*notes, *nodes.sentences(spreads), *nodes.apart(_records(arms))]
-    said = answer.answer(arms, over, comparisons, refused, notes)
+    notes = [*answer.no_gpu(missing_gpu), *notes, *nodes.sentences(spreads), *nodes.apart(_records(arms))]
+    said = answer.answer(arms, over, comparisons, refused, missing_gpu)
     left_out = _left_out(arms, comparisons)
     view = _view(arms, pools, comparisons, refused) | {"answer": said, "left_out": _missing(left_out)}
     view |= {"notes": notes, "tables": tables.explain(arms, nodes.beside(arms, over))}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import h5py
 import numpy as np
 
+from cifar.record import files
 from cifar.workload import newfile, published, standin
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Description:
 
 def cache_folder() -> Path:
     """Return the folder for what can be made again: `cifar-bench` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cifar-bench"
+    return files.cache_folder()
 
 
 def default_path(synthetic: bool = False) -> Path:  # noqa: FBT001, FBT002 (the question is a plain yes or no)

@@ -204,9 +204,10 @@ def places(publication: Publication, cache: Path) -> list[Path]:
     """
     archive = PurePosixPath(publication.url).name
     folder = "cifar-10-batches-py"
-    keras = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 Path.home() raises for a user without one, who has nothing there
+    keras = Path(os.environ.get("KERAS_HOME") or home / ".keras") / "datasets"
     names = (f"{folder}-target", f"{folder}-target_archive", folder, f"{folder}.tar.gz")
-    roots = [Path("data"), Path.home() / "data"]
+    roots = [Path("data"), home / "data"]
     if os.environ.get("TORCH_HOME"):
         roots.append(Path(os.environ["TORCH_HOME"]) / "datasets")
     torchvision = [root / name for root in roots for name in (folder, "cifar-10-batches-bin", archive)]

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from cifar.measure import devices
-from cifar.measure.devices import GpuFacts
+from cifar.measure.devices import GpuFacts, Missing
 
 
 def write(root, path, text=""):
@@ -77,6 +77,21 @@ class TestAllotment:
         assert devices.allotment(tmp_path, {})["cgroup"] is None
         write(tmp_path, f"{folder}/docker/abc/cpu.cfs_quota_us", "250000\n")
         write(tmp_path, f"{folder}/docker/abc/cpu.cfs_period_us", "100000\n")
+        assert devices.allotment(tmp_path, {})["cgroup"] == 3
+
+    @pytest.mark.parametrize(
+        "text", ["", "max", "0 0", "0 100000", "-1 100000", "100000 0", "x y", "1 2 3", "9" * 5_000]
+    )
+    def test_odd_quota(self, tmp_path, text):
+        """What is no quota sets none; the one of the cgroup above it counts all the same."""
+        write(tmp_path, "proc/self/cgroup", "garbage\n\n4:cpu:/job\n0::/job\n")
+        write(tmp_path, "sys/fs/cgroup/job/cpu.max", text)
+        write(tmp_path, "sys/fs/cgroup/job/memory.max", text)
+        write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", text)
+        write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
+        assert devices.allotment(tmp_path, {})["cgroup"] is None
+        assert devices.cgroup_memory_limit(tmp_path) in {None, 0}
+        write(tmp_path, "sys/fs/cgroup/cpu.max", "300000 100000")
         assert devices.allotment(tmp_path, {})["cgroup"] == 3
 
     def test_hybrid_mount(self, tmp_path):
@@ -302,11 +317,43 @@ CASES = {
 @pytest.mark.parametrize(("facts", "words"), CASES.values(), ids=CASES.keys())
 def test_explain(facts, words):
     """Each way to have no GPU is told in one line, with its remedy and without the log's noise."""
-    reason = devices.explain(GpuFacts(**facts))
+    why = devices.explain(GpuFacts(**facts))
+    reason = str(why)
+    assert why.reason
+    assert why.remedy
     assert [word for word in words if word not in reason] == []
     assert "\n" not in reason
     assert "cpu_feature_guard" not in reason
     assert "^^^" not in reason
+
+
+@pytest.mark.parametrize(
+    ("value", "missing"),
+    [
+        ({"reason": "a: b", "remedy": "c"}, Missing("a: b", "c")),
+        (["a", "c"], Missing("a", "c")),
+        (Missing("a", "c"), Missing("a", "c")),
+        ("no driver: load one.", Missing("no driver: load one.")),
+    ],
+)
+def test_missing_is_read(value, missing):
+    """A reason with its remedy is read as it is written, and as older files have it: one text."""
+    assert Missing.read(value) == missing
+
+
+@pytest.mark.parametrize(
+    "value", [None, 7, [], ["a"], {"reason": "a"}, {"reason": 1, "remedy": "b"}, {"unmeasurable": "x"}]
+)
+def test_no_missing(value):
+    """Anything else is refused."""
+    with pytest.raises(ValueError, match="no reason and remedy"):
+        Missing.read(value)
+
+
+def test_missing_is_a_sentence():
+    """As text it says both, with one full stop."""
+    assert str(Missing("a: b.", "c.")) == "a: b: c."
+    assert str(Missing("a.")) == "a."
 
 
 class TestObserve:
@@ -378,7 +425,7 @@ class TestObserve:
     def test_a_trial_that_hangs(self):
         """A TensorFlow that does not answer is given up after the deadline, and the reason says so."""
         facts = devices._try_gpu(GpuFacts(**CUDA, **NODE), os.environ, 0.05)  # noqa: SLF001
-        assert "did not answer within" in devices.explain(facts)
+        assert "did not answer within" in devices.explain(facts).reason
 
 
 class TestSurvey:

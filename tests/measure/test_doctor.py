@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -65,6 +67,67 @@ class TestHost:
         assert finding(staged, "foreign packages").status == "pass"
         write(tmp_path, "host/numpy/__init__.py")
         assert finding(staged, "foreign packages").status == "warn"
+
+    def test_module_with_a_name_of_pythons(self, tmp_path):
+        """A file that stands before one of Python's own modules, or of one that is needed, is found."""
+        staged = node(tmp_path, path=(*sys.path, str(tmp_path / "host")))
+        write(tmp_path, "host/mine.py")
+        assert finding(staged, "foreign packages").status == "pass"
+        write(tmp_path, "host/random.py")
+        assert finding(staged, "foreign packages").status == "warn"
+
+    def test_package_without_a_name(self, tmp_path):
+        """What an interrupted installation left behind is no package."""
+        write(tmp_path, "host/x-1.0.dist-info/RECORD")
+        write(tmp_path, "host/y-1.0.dist-info/METADATA").write_bytes(b"Name: \xff\xfe\0\n")
+        staged = node(tmp_path, path=(*sys.path, str(tmp_path / "host")))
+        assert finding(staged, "foreign packages").status == "pass"
+
+    def test_settings_of_keras(self, tmp_path):
+        """Settings that would make another network are named, and not used; the usual ones are no news."""
+        staged = node(tmp_path, environ={"HOME": str(tmp_path)})
+        write(tmp_path, ".keras/keras.json", '{"backend": "tensorflow", "floatx": "float32"}')
+        assert "Keras's settings" not in [found.check for found in doctor.glance(staged)]
+        write(tmp_path, ".keras/keras.json", '{"image_data_format": "channels_first"}')
+        found = finding(staged, "Keras's settings")
+        assert (found.status, "channels_first" in found.said, "not used here" in found.said) == ("pass", True, True)
+        write(tmp_path, ".keras/keras.json", "{")
+        assert "cannot be read" in finding(staged, "Keras's settings").said
+
+    def test_no_locks(self, tmp_path, monkeypatch):
+        """Where the results' file system keeps no locks, it is said what stands in; data needs none."""
+        staged = doctor.Node({"data": tmp_path, "results": tmp_path}, root=tmp_path, environ={})
+        assert finding(staged, "results").status == "pass"
+
+        def no_locks(_file, _how):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+        found = finding(staged, "results")
+        assert (found.status, "keeps no locks" in found.said, "one node at a time" in found.remedy) == (
+            "warn",
+            True,
+            True,
+        )
+        assert finding(staged, "data").status == "pass"
+
+    def test_no_home(self, tmp_path, monkeypatch):
+        """A user without a home is told how to name the folder for data."""
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(doctor.Path, "home", no_home)
+        found = finding(doctor.Node({"data": None}, root=tmp_path, environ={}), "data")
+        assert (found.status, "no home folder" in found.said, "XDG_CACHE_HOME" in found.remedy) == ("fail", True, True)
+
+    def test_name_in_latin_1(self, tmp_path):
+        """A folder's name that is no UTF-8 is written out, and its mount is found."""
+        folder = tmp_path / os.fsdecode(b"h\xe9 x")
+        folder.mkdir()
+        mounts = b"short\n2 1 8:2 / %s rw - lustre x rw\n" % os.fsencode(folder).replace(b" ", b"\\040")
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/mountinfo").write_bytes(mounts)
+        found = finding(doctor.Node({"data": folder}, root=tmp_path, environ={}), "data")
+        assert (found.status, "on lustre" in found.said, r"h\udce9 x" in found.said) == ("warn", True, True)
+        assert found.line.isascii()
 
     def test_one_core(self, tmp_path):
         """A cgroup of one core is a warning that says who will share it."""
@@ -136,6 +199,60 @@ class TestHost:
         """A busy node is a warning."""
         write(tmp_path, "proc/loadavg", f"{minute} 0.0 0.0 1/100 1\n")
         assert finding(node(tmp_path), "load").status == status
+
+
+def no_home():
+    """Answer as for a user whom the system does not know."""
+    message = "Could not determine home directory."
+    raise RuntimeError(message)
+
+
+class TestImports:
+    """Packages that cannot be imported are findings."""
+
+    BROKEN = (
+        ("psutil", "raise RuntimeError('staged')", "RuntimeError: staged"),
+        ("pynvml", "import os; os.abort()", "exit code -6"),
+        ("numpy", "raise SystemExit(3)", "exit code 3"),
+    )
+
+    def test_sound(self):
+        """What is installed can be imported."""
+        assert [found.status for found in doctor.imported()] == ["pass"]
+
+    def test_broken(self, tmp_path):
+        """Each package that fails has its own finding, with the process's last words, and the rest are tried too."""
+        for name, code, _ in self.BROKEN:
+            write(tmp_path, f"{name}.py", code)
+        found = list(doctor.imported({"PYTHONPATH": str(tmp_path)}))
+        assert [finding.status for finding in found[:3]] == ["fail"] * 3
+        for finding, (name, _, words) in zip(found, self.BROKEN, strict=False):
+            assert finding.said == f"{name} cannot be imported: {words}"
+            assert "PYTHONPATH" in finding.remedy
+
+    def test_hangs(self, tmp_path):
+        """A package that never finishes to load is given up, with all that it started."""
+        write(tmp_path, "psutil.py", "import subprocess; subprocess.run(['sleep', '600'])")
+        found = next(doctor.imported({"PYTHONPATH": str(tmp_path), "PATH": os.defpath}, 2))
+        assert found.said == "psutil cannot be imported: no answer within 2 s"
+
+    @pytest.mark.parametrize("command", ["doctor", "devices"])
+    def test_begins_with_the_standard_library(self, tmp_path, command):
+        """Whatever is broken, the commands that look at a node say so, without a traceback."""
+        for name in (*doctor.NEEDED, "tensorflow", "keras", "pandas", "matplotlib"):
+            write(tmp_path, f"{name}.py", f"raise RuntimeError('staged {name}')")
+        options = ["--device", "gpu"] if command == "doctor" else []
+        done = subprocess.run(
+            [sys.executable, "-m", "cifar", command, *options],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        printed = done.stdout + done.stderr
+        assert done.returncode == {"doctor": 1, "devices": 2}[command]
+        assert all(f"{name} cannot be imported: RuntimeError: staged {name}" in printed for name in doctor.NEEDED)
+        assert "Traceback" not in printed
 
 
 class TestExecuted:

@@ -92,16 +92,25 @@ def test_counter_that_is_lost(powercap, tmp_path):
 
 def test_no_counter_of_a_cpu(tmp_path):
     """Without RAPL the reason is given."""
-    assert "no energy counters of the processor (RAPL)" in energy.counter(CPU, tmp_path)
+    assert "no energy counters of the processor (RAPL)" in energy.counter(CPU, tmp_path).reason
 
 
 def test_counter_that_may_not_be_read(powercap, tmp_path):
     """A counter that is there and unreadable is named, with the remedy."""
     (powercap.folder / "intel-rapl:1" / "energy_uj").unlink()
     (powercap.folder / "intel-rapl:1" / "energy_uj").mkdir()
-    reason = energy.counter(CPU, tmp_path)
-    assert "intel-rapl:1/energy_uj" in reason
-    assert "root can let all read energy_uj" in reason
+    missing = energy.counter(CPU, tmp_path)
+    assert "intel-rapl:1/energy_uj" in missing.reason
+    assert missing.remedy == "root can let all read energy_uj"
+
+
+@pytest.mark.parametrize("text", ["", "max", "-5", "1e5", "9" * 5_000, "\u0663"])
+def test_counter_that_is_no_number(powercap, tmp_path, text):
+    """A counter that holds no number of microjoules is named, with what it holds."""
+    (powercap.folder / "intel-rapl:1" / "energy_uj").write_text(text, encoding="utf-8")
+    missing = energy.counter(CPU, tmp_path)
+    assert "cannot be read" in missing.reason
+    assert missing.remedy == ""
 
 
 def test_gpu():
@@ -128,8 +137,8 @@ def refuse(*_arguments):
 )
 def test_no_counter_of_a_gpu(changes, visible):
     """Where NVIDIA's library does not tell, the reason says so."""
-    reason = energy.counter(GPU, library=nvml(**changes), environ=visible)
-    assert reason.startswith("NVIDIA's management library does not tell the GPU's energy: ")
+    missing = energy.counter(GPU, library=nvml(**changes), environ=visible)
+    assert missing.reason.startswith("NVIDIA's management library does not tell the GPU's energy (")
 
 
 def test_gpu_that_is_lost():

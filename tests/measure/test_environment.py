@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from cifar.measure import environment
+from cifar.measure import devices, environment
 from cifar.measure.devices import Device
 
 CPU = Device("cpu", "/device:CPU:0", "cpu", 2)
@@ -253,6 +253,11 @@ def refuse(*_):
     raise pynvml.NVMLError_NotSupported
 
 
+def no_library():
+    """Answer as where NVIDIA's library is not there."""
+    raise pynvml.NVMLError_LibraryNotFound
+
+
 class TestNvidia:
     """Facts from NVIDIA's management library, with stand-ins for it."""
 
@@ -291,15 +296,27 @@ class TestNvidia:
         facts = [*found["gpus"][0].values(), found["driver"]["version"], found["driver"]["cuda"]]
         assert facts == [{"unmeasurable": "Not Supported"}] * len(facts)
 
-    def test_no_library(self):
-        """Without the library there are no GPUs, and the reason stands where they would."""
+    def test_no_library(self, tmp_path):
+        """Where the library does not work beside a driver that does, its own words are the reason."""
+        write(tmp_path, "proc/driver/nvidia/version", "NVRM version: NVIDIA Kernel Module  560.35.03  Fri Aug\n")
+        for path in ("dev/nvidia0", "usr/lib/x/libcuda.so.1"):
+            write(tmp_path, path)
 
-        def missing():
-            raise pynvml.NVMLError_LibraryNotFound
-
-        found = environment.nvidia(CPU, nvml(nvmlInit=missing), {})
+        found = environment.nvidia(CPU, nvml(nvmlInit=no_library), {}, tmp_path)
         assert "Not Found" in found["gpus"]["unmeasurable"]
+        assert "nvidia-smi" in found["gpus"]["remedy"]
         assert found["driver"]["version"] == found["gpus"]
+
+    @pytest.mark.parametrize("exposed", [True, False])
+    def test_no_driver(self, tmp_path, exposed):
+        """A node without a driver, and a container without the node's GPU, have the reason that `explain` gives."""
+        if not exposed:
+            write(tmp_path, ".dockerenv")
+            write(tmp_path, "proc/driver/nvidia/version", "NVRM version: NVIDIA Kernel Module  560.35.03  Fri Aug\n")
+        found = environment.nvidia(CPU, nvml(nvmlInit=no_library), {}, tmp_path)
+        why = devices.explain(devices.seen(tmp_path, {}))
+        assert environment.missing(found["gpus"]) == why
+        assert ("--gpus all" in why.remedy) is not exposed
 
     @pytest.mark.parametrize(
         ("visible", "handles"),
@@ -329,7 +346,7 @@ class TestNvidia:
             return f"index {number}"
 
         found = environment.nvidia(GPU, nvml(nvmlDeviceGetHandleByIndex=handle), {})
-        assert found["gpus"][0] == {"unmeasurable": "GPU is lost: reset the GPU or reboot the node"}
+        assert found["gpus"][0] == {"unmeasurable": "GPU is lost", "remedy": "reset the GPU or reboot the node"}
         assert found["gpus"][1]["name"] == "NVIDIA H100 at index 1"
 
     def test_a_name_that_no_gpu_has(self):
@@ -339,7 +356,7 @@ class TestNvidia:
             raise pynvml.NVMLError_NotFound
 
         found = environment.nvidia(GPU, nvml(nvmlDeviceGetHandleByUUID=handle), {"CUDA_VISIBLE_DEVICES": "GPU-9"})
-        assert "set CUDA_VISIBLE_DEVICES" in found["gpus"][0]["unmeasurable"]
+        assert "set CUDA_VISIBLE_DEVICES" in found["gpus"][0]["remedy"]
 
     def test_a_name_cut_short(self):
         """The beginning of one GPU's UUID names it, as CUDA takes it; that of two GPUs does not."""
@@ -442,7 +459,7 @@ class TestContainer:
     def test_apptainer_without_a_digest(self, tmp_path):
         """Where the image's file cannot be seen from inside, or is none, the record says that and what to do."""
         unseen = environment.container(tmp_path, {"APPTAINER_CONTAINER": "/elsewhere/cifar.sif"})
-        assert "mount the folder" in unseen["digest"]["unmeasurable"]
+        assert "mount the folder" in unseen["digest"]["remedy"]
         other = write(tmp_path, "cifar.sif", "text")
         assert (
             "no image" in environment.container(tmp_path, {"APPTAINER_CONTAINER": str(other)})["digest"]["unmeasurable"]
@@ -452,8 +469,46 @@ class TestContainer:
         """Docker tells a container neither its image nor the digest: both say how to pass them on."""
         write(tmp_path, ".dockerenv")
         facts = environment.container(tmp_path, {})
-        assert "CIFAR_IMAGE" in facts["image"]["unmeasurable"]
-        assert "CIFAR_IMAGE_DIGEST" in facts["digest"]["unmeasurable"]
+        assert "CIFAR_IMAGE" in facts["image"]["remedy"]
+        assert "CIFAR_IMAGE_DIGEST" in facts["digest"]["remedy"]
+
+
+class TestGit:
+    """What git says of the checkout, whatever git is."""
+
+    @pytest.mark.parametrize(
+        ("program", "reason"),
+        [
+            ("/bin/sleep 600", "did not answer within 1 s"),
+            (r"printf '\377\000x'", "null byte"),
+            ("echo no repository >&2; exit 128", "no repository"),
+            (None, "denied"),
+        ],
+    )
+    def test_odd_git(self, tmp_path, monkeypatch, program, reason):
+        """One that hangs, prints no text, fails, or is a folder: the reason stands where the commit would."""
+        git = tmp_path / "git"
+        if program is None:
+            git.mkdir()
+        else:
+            git.write_text(f"#!/bin/sh\n{program}\n")
+            git.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(environment, "GIT_SECONDS", 1.0)
+        facts = environment.source()
+        assert reason in facts["commit"]["unmeasurable"]
+        assert facts["dirty"] == facts["commit"]
+
+    def test_checkout_in_latin_1(self, tmp_path):
+        """A checkout whose folder's name is no UTF-8 has its commit."""
+        folder = tmp_path / os.fsdecode(b"h\xe9")
+        folder.mkdir()
+        git = ("git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x")
+        for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "x")):
+            subprocess.run([*git, *words], check=True)
+        facts = environment.source(folder / "cifar")
+        assert environment.COMMIT.fullmatch(facts["commit"])
+        assert facts["dirty"] is False
 
 
 class TestRevision:
@@ -469,7 +524,7 @@ class TestRevision:
     def test_not_told(self, monkeypatch):
         """An image that was built without being told says how to tell it."""
         monkeypatch.setenv("CIFAR_REVISION", "unknown")
-        assert "REVISION=$(git rev-parse HEAD)" in environment.source()["commit"]["unmeasurable"]
+        assert "REVISION=$(git rev-parse HEAD)" in environment.source()["commit"]["remedy"]
 
 
 class TestBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import struct
 import subprocess
@@ -66,6 +67,37 @@ def test_no_system(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="no system partition"):
             image.sif_digest(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "numbers"),
+    [
+        (88, (-5, 128)),  # a negative number of parts
+        (88, (1, -7)),  # a table before the file
+        (88, (1, 2**62)),
+        (128 + 17, (-9, 6)),  # a partition before the file
+        (128 + 17, (713, -6)),
+        (128 + 17, (713, 0)),
+        (128 + 17, (713, 2**62)),
+        (128 + 17, (2**62, 2**62)),
+    ],
+)
+def test_damaged(tmp_path, place, numbers):
+    """Numbers in a header that cannot be true are refused in a sentence with the file's name."""
+    path = sif(tmp_path / "a.sif", (PARTITION, SYSTEM, True, b"system"))
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<qq", data, place, *numbers)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.sif (is damaged|is cut short|has no system partition)"):
+        image.sif_digest(path)
+
+
+def test_pipe(tmp_path):
+    """A pipe in the place of the image is not waited for."""
+    os.mkfifo(tmp_path / "a.sif")
+    with pytest.raises(ValueError, match="no regular file"):
+        image.sif_digest(tmp_path / "a.sif")
+    assert image.digest({"APPTAINER_CONTAINER": str(tmp_path / "a.sif")}) is None
 
 
 def test_digest(tmp_path):

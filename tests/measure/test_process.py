@@ -204,3 +204,24 @@ def test_package_of_the_parent_is_measured(tmp_path):
             check=False,
         )
         assert Path(done.stdout.strip()) == Path(cifar.__file__), done.stderr
+
+
+class TestRun:
+    """A process of ours comes to its end, or is ended."""
+
+    def test_ended(self):
+        """Code and words come back, also bytes that are no text."""
+        code = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() + b'\\xe9'); sys.exit(3)"
+        done = process.run(process.python("-c", code), seconds=60, given="given")
+        assert (done.code, done.out, done.err) == (3, "given\udce9", "")
+
+    def test_deadline(self):
+        """At its deadline it is ended, with what it started and what holds its output open."""
+        code = "import subprocess; print('begun', flush=True); subprocess.run(['sleep', '600'])"
+        done = process.run(process.python("-c", code), seconds=2)
+        assert (done.code, done.out) == (None, "begun\n")
+
+    def test_cannot_be_started(self, tmp_path):
+        """A folder is no program."""
+        with pytest.raises(OSError, match="denied"):
+            process.run([str(tmp_path)], seconds=1)

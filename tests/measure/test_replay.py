@@ -13,11 +13,12 @@ from cifar.cli import data
 from cifar.measure import campaign, environment, replay
 from cifar.workload import dataset
 
+COMMIT = "ab12" * 10
 PLAN = {
     "devices": ("cpu", "gpu"),
     "runs": 7,
     "effort": "quick",
-    "dataset": "x.h5",
+    "dataset": "/x.h5",
     "digest": "d" * 64,
     "only": "a or b",
 }
@@ -28,7 +29,7 @@ def facts(**changes):
     here = {
         "node": {"cpu_model": "Staged CPU"},
         "gpus": [{"name": "Staged GPU"}],
-        "source": environment.source() | {"commit": "ab12", "dirty": False},
+        "source": environment.source() | {"commit": COMMIT, "dirty": False},
         "container": {"kind": "none", "image": environment.unmeasurable("x"), "digest": environment.unmeasurable("x")},
         "dataset": {"digest": "d" * 64, "source": "made up", "synthetic": True},
     }
@@ -71,9 +72,9 @@ def test_options_are_the_plan(monkeypatch):
 
 def test_script_of_a_checkout():
     """Outside of a container: the commit, the lock, the data, the command; what was not clean is said."""
-    dirty = facts(source=environment.source() | {"commit": "ab12", "dirty": True})
+    dirty = facts(source=environment.source() | {"commit": COMMIT, "dirty": True})
     lines = list(replay.script(campaign.Plan(**PLAN), dirty))
-    assert "git checkout ab12" in lines
+    assert f"git checkout {COMMIT}" in lines
     assert "# The checkout had changes that are in no commit." in lines
     assert any(line.startswith("pip install -r containers/requirements-") for line in lines)
     assert lines[-2] == "cifar prepare --synthetic --out results/standin-dddddddddddd.h5"
@@ -119,6 +120,93 @@ def test_script_of_an_image(lock, options):
     assert not any(line.startswith("pip") for line in lines)
 
 
+def test_what_is_executed_is_noticed(executed):
+    """The shell of these tests does make a file where a script says so."""
+    assert executed("git checkout main; mkdir made") == ["made"]
+    assert executed("rmdir made") == []
+
+
+TOUCH = "touch made #"
+HOSTILE = {
+    "a commit and a command": ("source", "commit", f"main; {TOUCH}"),
+    "a branch": ("source", "commit", "main"),
+    "an option of git": ("source", "commit", "--output=made"),
+    "two files": ("source", "lock", {"file": f"x.txt; {TOUCH}", "sha256": "0" * 64, "differs": []}),
+    "a file elsewhere": ("source", "lock", {"file": "../../made.txt", "sha256": "0" * 64, "differs": []}),
+    "a package on a line of its own": (
+        *("source", "lock"),
+        {"file": "requirements-cpu.txt", "sha256": "0" * 64, "differs": [f"x\n{TOUCH}"]},
+    ),
+    "a digest of the lock": (
+        *("source", "lock"),
+        {"file": "requirements-cpu.txt", "sha256": f"0\n{TOUCH}", "differs": []},
+    ),
+    "a source": ("source", "workload", f"0\n{TOUCH}"),
+    "why there is no commit": ("source", "commit", {"unmeasurable": f"x\n{TOUCH}"}),
+    "why there is no source, after a form feed": ("source", "commit", {"unmeasurable": f"x\r\x0c\x85\u2028{TOUCH}"}),
+    "a processor": ("node", "cpu_model", f"x\n{TOUCH}"),
+    "a kind of container": ("container", "kind", f"docker\n{TOUCH}"),
+    "an image": ("container", "image", f"x\n{TOUCH}"),
+    "an image's digest": ("container", "digest", f"sha256:1\n{TOUCH}"),
+    "a digest": ("dataset", "digest", f"0; {TOUCH}"),
+    "a seed": ("dataset", "source", f"seed 1; {TOUCH}"),
+    "a dataset that is no yes or no": ("dataset", "synthetic", f"x; {TOUCH}"),
+}
+
+
+@pytest.mark.parametrize(("subject", "name", "value"), HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("kind", ["none", "apptainer"])
+def test_hostile_record(tmp_path, capsys, executed, kind, subject, name, value):
+    """Nothing that a record says becomes a command: it is refused with the field's name, or quoted."""
+    found = facts()
+    found["container"] = {"kind": kind, "image": "x", "digest": f"sha256:{'0' * 64}"}
+    found[subject] = found[subject] | {name: value}
+    code = cli.main(["replay", str(staged(tmp_path / "a", campaign.Plan(**PLAN), found))])
+    printed = capsys.readouterr()
+    if code == 2:
+        assert f"{subject}.{name} is " in printed.err
+        assert printed.err.count("\n") == 1
+        assert printed.out == ""
+    assert code in {0, 2}
+    assert executed(printed.out) == []
+    assert executed(printed.err) == []
+
+
+@pytest.mark.parametrize("subject", ["source", "dataset", "container", "node"])
+@pytest.mark.parametrize("value", [[], None, 7, "x", {}, [{"digest": 1}]])
+def test_facts_of_another_type(tmp_path, capsys, subject, value):
+    """A subject that is missing or of another type is a sentence, with the field's name."""
+    folder = staged(tmp_path / "a", campaign.Plan(**PLAN), facts(**{subject: value}))
+    assert cli.main(["replay", str(folder)]) == 2
+    assert f"its {subject}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 5_000, '{"machine_info": 1e999}'])
+def test_no_record(tmp_path, capsys, text):
+    """What is no record is refused where it is named, and passed over where its folder is."""
+    folder = staged(tmp_path / "a", campaign.Plan(**PLAN), facts())
+    (folder / "a-0.json").write_text(text)
+    assert cli.main(["replay", str(folder / "a-0.json")]) == 2
+    assert "a-0.json is no record of a run" in capsys.readouterr().err
+    assert cli.main(["replay", str(folder)]) == 0
+
+
+@pytest.mark.parametrize("only", ["$(touch made)", "a'; touch made #", "-k", "--out=/elsewhere"])
+def test_hostile_plan(executed, only):
+    """What a plan selects is one word of the command."""
+    plan = campaign.Plan(**PLAN | {"only": only})
+    lines = list(replay.script(plan, facts()))
+    assert f"--only={only}" in shlex.split(lines[-1])
+    assert executed("\n".join(lines)) == []
+
+
+def test_plan_with_control_characters():
+    """A text that a terminal would obey is in no command."""
+    plan = campaign.Plan(**PLAN | {"only": "x\x1b[2Jy"})
+    with pytest.raises(ValueError, match="control characters"):
+        list(replay.script(plan, facts()))
+
+
 def test_differences():
     """Source, packages, image and data that are not as they were are named; what nobody knows is no difference."""
     here = facts(source=environment.source(), container=environment.container())
@@ -138,10 +226,10 @@ def test_differences():
 
 def test_run_refuses(small, tmp_path, capsys):
     """What would be another measurement is not made: exit code 3, and what is not as it was."""
-    found = facts(source=environment.source() | {"workload": "another"})
+    found = facts(source=facts()["source"] | {"workload": "e" * 64})
     plan = campaign.Plan(**PLAN | {"dataset": str(small)})
     assert cli.main(["replay", "--run", str(staged(tmp_path / "a", plan, found))]) == 3
-    assert "workloads' source was another" in capsys.readouterr().err
+    assert "workloads' source was eeee" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -121,13 +121,20 @@ def test_dataset_is_named_as_far_as_known(report: Any, environment: object, fing
 
 def test_one_arm_has_its_speed_and_the_reason_for_no_gpu(report: Any) -> None:
     """A node without GPU gets its own speed and the reason as answer; the remedy stands in the note below it."""
-    found = report({"cpu": {}}, notes=["No GPU was measured: no NVIDIA driver is loaded: load one."])
+    found = report({"cpu": {}}, missing_gpu=[("no driver: none at all", "load one")])
     assert re.fullmatch(
         r"Training, fed from memory: cpu \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
-        r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 runs\); no GPU was measured: no NVIDIA driver is loaded\.",
+        r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 runs\); no GPU was measured: no driver: none at all\.",
         found.answer,
     )
     assert found.comparisons == ()
+    assert "No GPU was measured: no driver: none at all: load one." in text(found)
+
+
+def test_reason_of_an_older_campaign(report: Any) -> None:
+    """Where reason and remedy are one text, the answer has what stands before its first colon, and the note all."""
+    found = report({"cpu": {}}, missing_gpu=[("no NVIDIA driver is loaded: load one.", "")])
+    assert found.answer.endswith("no GPU was measured: no NVIDIA driver is loaded.")
     assert "No GPU was measured: no NVIDIA driver is loaded: load one." in text(found)
 
 
