@@ -94,7 +94,7 @@ def test_a_download_gives_the_file_alone(server: Server, tmp_path: Path) -> None
     seen: list[tuple[str, int, int]] = []
     path = download.archive(server.url, SHA256, tmp_path / "a" / "b", progress=lambda *told: seen.append(told))
     assert path.read_bytes() == CONTENT
-    assert sorted(path.name for path in path.parent.iterdir()) == ["set.tar.gz", "set.tar.gz.lock"]
+    assert sorted(path.name for path in path.parent.iterdir()) == [".lock", "set.tar.gz"]
     assert seen[-1] == ("download set.tar.gz", len(CONTENT), len(CONTENT))
 
 
@@ -144,7 +144,7 @@ def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
         ValueError, match=f"{hashlib.sha256(CONTENT[::-1]).hexdigest()} instead of {SHA256}.*--synthetic"
     ):
         fetch(server, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["set.tar.gz.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     server.content = CONTENT
     assert fetch(server, tmp_path).read_bytes() == CONTENT
 
