@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import io
 import itertools
@@ -15,7 +14,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 MEMBER_LIMIT: Final = 32 << 20  # bytes; the largest official member has 31,035,999
 _CONTENT: Final = 512 << 20  # bytes of an archive, packed or not; the official ones have less than 200 MB
 _ENTRIES: Final = 1_000  # members of an archive and entries of a folder that are looked at; the official have 8
+_PARTS: Final = 10_000  # of a packed archive; most are packed as one
 _BLOCK: Final = 64 << 10  # bytes read at a time, and of the largest header in an archive
 RECORD: Final = 1 + 3 * 32 * 32  # bytes of one image in the binary form: its label, then three planes
 
@@ -199,7 +199,7 @@ def _of_others(source: Path, publication: Publication, progress: Progress) -> It
 def _refusal(source: Path, publication: Publication, why: str) -> ValueError:
     return ValueError(
         f"{source}: {why}; this is not {publication.title} as published, or it is damaged. Name another archive, "
-        f"folder or HDF5 file by --source, or leave --source out: without one {publication.url} is downloaded"
+        f"folder or HDF5 file by --source; 'cifar prepare' without one downloads {publication.url}"
     )
 
 
@@ -269,10 +269,16 @@ def _members(source: Path, publication: Publication, progress: Progress) -> dict
     if source.is_dir():
         return _folder_members(source, wanted, progress)
     try:
-        return _archive_members(source, wanted, progress)
+        raw = files.opened(source)
     except FileNotFoundError as error:
         msg = f"{source}: there is no such archive or folder; name one that exists by --source"
         raise FileNotFoundError(msg) from error
+    except ValueError as error:
+        msg = f"{source}: this is a pipe or device, neither an archive nor a folder; name another one by --source"
+        raise ValueError(msg) from error
+    try:
+        with raw:
+            return _archive_members(source, raw, wanted, progress)
     except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise _refusal(source, publication, f"it cannot be read as a tar archive ({error})") from error
     except OSError as error:
@@ -298,26 +304,25 @@ def _folder_members(source: Path, wanted: set[str], progress: Progress) -> dict[
     return {}
 
 
-def _archive_members(source: Path, wanted: set[str], progress: Progress) -> dict[str, bytes]:
+def _archive_members(source: Path, raw: BinaryIO, wanted: set[str], progress: Progress) -> dict[str, bytes]:
     """Return the wanted regular files of the archive, read into memory: no path in it is ever used as one."""
     members: dict[str, bytes] = {}
     parents = set()
-    with files.opened(source) as raw:
-        size = os.fstat(raw.fileno()).st_size
-        if size > _CONTENT:
-            msg = f"it has {size:,} bytes, far more than the official archive"
-            raise ValueError(msg)
-        with _unpacked(raw) as stream, tarfile.TarFile(fileobj=_Bounded(stream)) as archive:  # type: ignore[arg-type]
-            for place, member in enumerate(archive):
-                if place >= _ENTRIES:
-                    msg = f"it has more than {_ENTRIES:,} members"
-                    raise ValueError(msg)
-                path = PurePosixPath(member.name)
-                if path.name in wanted and member.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
-                    parents.add(path.parent)
-                    _check_member(path.name, member, len(parents))
-                    members[path.name] = _content(archive, member)
-                progress(f"read {source.name}", min(raw.tell(), size), size)
+    size = os.fstat(raw.fileno()).st_size
+    if size > _CONTENT:
+        msg = f"it has {size:,} bytes, far more than the official archive"
+        raise ValueError(msg)
+    with tarfile.TarFile(fileobj=_Bounded(_unpacked(raw))) as archive:  # type: ignore[arg-type]
+        for place, member in enumerate(archive):
+            if place >= _ENTRIES:
+                msg = f"it has more than {_ENTRIES:,} members"
+                raise ValueError(msg)
+            path = PurePosixPath(member.name)
+            if path.name in wanted and member.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+                parents.add(path.parent)
+                _check_member(path.name, member, len(parents))
+                members[path.name] = _content(archive, member)
+            progress(f"read {source.name}", min(raw.tell(), size), size)
     return members
 
 
@@ -341,17 +346,47 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return b"".join(blocks)
 
 
-def _unpacked(raw: BinaryIO) -> BinaryIO:
-    """The archive's content, decompressed as its first bytes say."""
+def _unpacked(raw: BinaryIO) -> Callable[[int], bytes]:
+    """What gives the next bytes of the archive, decompressed as its first bytes say."""
     start = raw.read(6)
     raw.seek(0)
     if start.startswith(b"\x1f\x8b"):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+        return _Unpacked(raw, lambda: zlib.decompressobj(wbits=31)).read
     if start.startswith(b"BZh"):
-        return cast("BinaryIO", bz2.BZ2File(raw))
+        return _Unpacked(raw, bz2.BZ2Decompressor).read
     if start.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-        return cast("BinaryIO", lzma.LZMAFile(raw))
-    return raw
+        return _Unpacked(raw, lambda: lzma.LZMADecompressor(memlimit=_CONTENT)).read
+    return raw.read
+
+
+class _Unpacked:
+    """The content of a file that is packed in one part or some; Python's own readers take any number of empty ones."""
+
+    def __init__(self, raw: BinaryIO, part: Callable[[], Any]) -> None:
+        self._raw, self._make = raw, part
+        self._part, self._parts = part(), 1
+        self._packed = b""
+
+    def read(self, count: int) -> bytes:
+        """At most as many bytes; none at the end."""
+        data = b""
+        while not data:
+            if self._part.eof:
+                self._packed = (self._part.unused_data or self._raw.read(_BLOCK)).lstrip(b"\0")
+                if not self._packed:
+                    return b""
+                self._part, self._parts = self._make(), self._parts + 1
+            elif not self._packed and getattr(self._part, "needs_input", True):
+                self._packed = self._raw.read(_BLOCK)
+                if not self._packed:
+                    msg = "it ends too early"
+                    raise EOFError(msg)
+            if self._parts > _PARTS:
+                msg = f"it is packed in more than {_PARTS:,} parts"
+                raise ValueError(msg)
+            data = self._part.decompress(self._packed, count)
+            self._packed = getattr(self._part, "unconsumed_tail", b"")
+        return data
 
 
 class _Bounded:
@@ -361,25 +396,32 @@ class _Bounded:
     back to where it was.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._place = stream, 0
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._more, self._place = read, 0
+        self._last = self._again = b""  # the byte before this place, and the byte to be read once more
 
     def tell(self) -> int:
         """Where in the stream it is."""
         return self._place
 
     def read(self, count: int) -> bytes:
-        """As many bytes."""
+        """As many bytes, or those that are left."""
         if not 0 <= count <= _BLOCK:
             msg = f"a header of {count:,} bytes"
             raise ValueError(msg)
-        data = self._stream.read(count)
+        data, self._again = self._again[:count], self._again[count:]
+        while len(data) < count and (more := self._more(count - len(data))):
+            data += more
         self._place += len(data)
+        self._last = data[-1:] or self._last
         return data
 
     def seek(self, place: int) -> None:
-        """Go forwards; `tarfile` goes one byte back for the last one of a member."""
-        if not self._place - 1 <= place <= _CONTENT:
+        """Go forwards, or one byte back: `tarfile` reads the last one of a member to see whether it is there."""
+        if place == self._place - 1 and not self._again:
+            self._place, self._again = place, self._last
+        elif not self._place <= place <= _CONTENT:
             msg = f"a member that ends at byte {place:,}"
             raise ValueError(msg)
-        self._place = self._stream.seek(place)
+        while self._place < place and self.read(min(place - self._place, _BLOCK)):
+            pass
