@@ -145,7 +145,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.out:
         from cifar.report import lesson  # noqa: PLC0415
 
-        print(f"Picture: {lesson.write_samples(options.out, images, [f'{labels[0]}: {name}'])}")
+        print(plain(f"Picture: {lesson.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
     return 0
 
 
@@ -172,5 +172,5 @@ def _plot(options: argparse.Namespace) -> int:
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)
     sheet = lesson.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
-    print(f"Picture: {sheet}")
+    print(plain(f"Picture: {sheet}"))
     return 0

@@ -279,7 +279,9 @@ def _members(source: Path, publication: Publication, progress: Progress) -> dict
     try:
         with raw:
             return _archive_members(source, raw, wanted, progress)
-    except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise _refusal(source, publication, "it cannot be read as a tar archive (headers without end)") from error
+    except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, ValueError, MemoryError) as error:
         raise _refusal(source, publication, f"it cannot be read as a tar archive ({error})") from error
     except OSError as error:
         if error.errno:
