@@ -207,7 +207,8 @@ def _check_dataset(plan: Plan) -> None:
     """Raise ValueError when the campaign's dataset is not what it was."""
     from cifar.workload import dataset  # noqa: PLC0415
 
-    found = dataset.describe(Path(plan.dataset))
+    with progress_bar() as progress:
+        found = dataset.verified(Path(plan.dataset), progress=progress)
     if found.digest != plan.digest:
         message = f"{plan.dataset} is not the dataset that the campaign began with; start a new one with another --out"
         raise ValueError(message)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar.cli.terminal import check_new, progress_bar
+from cifar.cli.terminal import check_new, console, progress_bar
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +22,9 @@ def add_prepare(commands: Any) -> None:  # noqa: ANN401 argparse keeps this clas
     parser = commands.add_parser("prepare", help="make the HDF5 file of CIFAR-10, or of a made-up stand-in")
     parser.set_defaults(command=_prepare)
     origin = parser.add_mutually_exclusive_group()
-    origin.add_argument("--source", type=Path, help="CIFAR-10's archive or folder (default: found here, or downloaded)")
+    origin.add_argument(
+        "--source", type=Path, help="CIFAR-10's archive or folder, or an HDF5 file (default: found, or downloaded)"
+    )
     origin.add_argument("--synthetic", action="store_true", help="make up a stand-in that needs no network")
     parser.add_argument("--seed", type=int, default=0, help="of the stand-in (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="the HDF5 file (default: in the user's cache)")
@@ -43,30 +46,31 @@ def _prepare(options: argparse.Namespace) -> int:
 
 def described(found: Any) -> str:  # noqa: ANN401 importing its class here would import h5py
     """A dataset in one line."""
-    what = "stand-in for CIFAR-10 (made up)" if found.synthetic else "CIFAR-10"
-    return f"{what}: {found.train:,} + {found.valid:,} images, digest {found.digest[:12]}, in {found.path}"
+    what = "stand-in for CIFAR-10 (made up)" if found.synthetic else "not CIFAR-10 as published"
+    if found.is_cifar_10:
+        what = "CIFAR-10"
+    where = f"{found.train:,} + {found.valid:,} images, digest {found.digest[:12]}, in {found.path}"
+    return plain(f"{what}: {where}")
 
 
 def ready(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py
     """Describe the dataset to work on, made ready where it is not, and print which one it is, and why.
 
-    `named` is an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder; None: CIFAR-10 as prepared
-    before, else the stand-in.
+    `named` is an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder, or the file that the lesson's text
+    makes of it; None: CIFAR-10 as prepared before, else the stand-in.
     """
-    import h5py  # noqa: PLC0415
-
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.workload import dataset, hdf5  # noqa: PLC0415
 
     with progress_bar() as progress:
         if named is None:
             path = dataset.default_path()
             if not path.exists():
                 path = dataset.prepare_synthetic(dataset.default_path(synthetic=True), progress=progress)
-        elif named.suffix in {".h5", ".hdf5"} or (named.is_file() and h5py.is_hdf5(named)):
+        elif (named.suffix in {".h5", ".hdf5"} or hdf5.is_hdf5(named)) and not dataset.taught(named):
             path = named
         else:
             path = dataset.prepare(dataset.default_path(), named, progress=progress)
-        found = dataset.describe(path)
+        found = dataset.verified(path, progress=progress)
     print(f"Dataset: {described(found)}")
     if named is None and found.synthetic:
         print("CIFAR-10 itself was not prepared; `cifar prepare` does that, and --dataset names another file.")
@@ -99,31 +103,28 @@ def add_data(commands: Any) -> None:  # noqa: ANN401
 def _info(options: argparse.Namespace) -> int:
     """Print what the file holds."""
     import numpy as np  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from cifar.workload import dataset  # noqa: PLC0415
 
     found = ready(options.dataset)
-    labels = [dataset.read(found.path, split, 0, getattr(found, split))[1] for split in _SPLITS]
+    labels = [dataset.labels(found.path, split) for split in _SPLITS]
     counts = [np.bincount(part, minlength=len(dataset.CLASS_NAMES)) for part in labels]
     print(f"Images: uint8, from 0 to 255; train {(found.train, 32, 32, 3)}, validation {(found.valid, 32, 32, 3)}")
     print("        (images, rows, columns, channels red, green, blue)")
     print(f"Labels: uint8, from 0 to 9; train {(found.train, 1)}, validation {(found.valid, 1)}")
-    print(f"Source: {found.source}; digest {found.digest}")
+    print(plain(f"Source: {found.source}; digest {found.digest}"))
     table = Table(title=f"{len(dataset.CLASS_NAMES)} classes")
     for column in ("label", "class", "train", "validation"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for label, name in enumerate(dataset.CLASS_NAMES):
         table.add_row(str(label), name, *(f"{count[label]:,}" for count in counts))
-    Console().print(table)
+    console().print(table)
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
     """Print one image's numbers, label and, where the terminal has colours enough, its picture."""
-    from rich.console import Console  # noqa: PLC0415
-
     from cifar.workload import dataset  # noqa: PLC0415
 
     if options.out:
@@ -133,15 +134,15 @@ def _show(options: argparse.Namespace) -> int:
     print(f"Image {options.image} of {options.split}: {images[0].shape}, {images[0].dtype}")
     print(images[0])
     print(f"Label: {labels[0]}, {name}")
-    console = Console()
-    if console.color_system in {"256", "truecolor"} and "utf" in console.encoding:
-        console.print(picture(images[0]))
+    stdout = console()
+    if stdout.color_system in {"256", "truecolor"} and "utf" in stdout.encoding:
+        stdout.print(picture(images[0]))
     elif not options.out:
         print("This terminal shows no picture; --out FILE.png writes one.")
     if options.out:
         from cifar.report import lesson  # noqa: PLC0415
 
-        print(f"Picture: {lesson.write_samples(options.out, images, [f'{labels[0]}: {name}'])}")
+        print(plain(f"Picture: {lesson.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
     return 0
 
 
@@ -168,5 +169,5 @@ def _plot(options: argparse.Namespace) -> int:
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)
     sheet = lesson.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
-    print(f"Picture: {sheet}")
+    print(plain(f"Picture: {sheet}"))
     return 0

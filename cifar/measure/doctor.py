@@ -267,7 +267,7 @@ def _folder(node: Node, name: str, folder: Path | None) -> Finding:
     elsewhere = "name another with --out" if name == "results" else "name another with XDG_CACHE_HOME"
     try:
         folder = folder or files.cache_folder()
-    except ValueError as error:
+    except FileNotFoundError as error:
         return Finding(name, "fail", str(error), elsewhere)
     try:
         there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())

@@ -53,6 +53,7 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     if folders:
         kept["PYTHONPATH"] = os.pathsep.join(folders)
     return kept | {
+        "HDF5_USE_FILE_LOCKING": "FALSE",  # some file systems have no locks; our files are replaced, never changed
         "KERAS_BACKEND": "tensorflow",
         "KERAS_HOME": os.devnull,  # a folder that can have no keras.json
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",

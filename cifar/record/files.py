@@ -17,7 +17,7 @@ import secrets
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,12 +63,23 @@ class _RefusedError(ValueError):
     """JSON, but none that is taken."""
 
 
+def opened(path: Path) -> BinaryIO:
+    """Return the regular file `path`, open for reading; a pipe that nobody writes to is not waited for.
+
+    Raises OSError where it cannot be opened, and ValueError, in words that follow the file's name, for a folder, a pipe
+    or a device.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        message = "is no regular file"
+        raise ValueError(message)
+    return open(number, "rb")  # noqa: PTH123 a descriptor
+
+
 def _read_text(path: Path) -> str:
-    """The text of a regular file of no more than `LARGEST` bytes; a pipe that nobody writes to is not waited for."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 a descriptor
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            message = "is no regular file"
-            raise ValueError(message)
+    """The text of a regular file of no more than `LARGEST` bytes."""
+    with opened(path) as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         message = f"is larger than {LARGEST >> 20} MiB, far more than any file of ours"
@@ -142,7 +153,7 @@ def inside(folder: Path, name: object) -> Path:
 def cache_folder() -> Path:
     """Return the folder for what can be made again: `cifar-bench` in `$XDG_CACHE_HOME`, else in `~/.cache`.
 
-    ValueError where this user has no home.
+    Raises FileNotFoundError for a user without any home folder.
     """
     if cache := os.environ.get("XDG_CACHE_HOME"):
         return Path(cache) / "cifar-bench"
@@ -150,7 +161,7 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "cifar-bench"
     except RuntimeError as error:  # a container may be run by a user whom it does not know
         message = "this user has no home folder, where data would be kept: set HOME or XDG_CACHE_HOME"
-        raise ValueError(message) from error
+        raise FileNotFoundError(message) from error
 
 
 # --- writing

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import hashlib
-import json
 import logging
+import os
 import time
 import urllib.request
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from cifar.record import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,33 +25,66 @@ REMEDY = "Get the archive elsewhere and name it by --source PATH, or use the sta
 def archive(url: str, sha256: str, folder: Path, *, tries: int = 3, progress: Callable[[str, int, int], None]) -> Path:
     """Return the path of the downloaded file in the folder; it is only there when complete and right.
 
-    A file that is there already is taken as it is. Two processes at once: the second waits for the first.
+    A file that is there already and right is taken as it is. Two processes at once: the second waits for the first.
     `progress` receives (what, bytes done, bytes in total or 0 while unknown).
     Raises ConnectionError where the server cannot be reached or the connection breaks `tries` times, ValueError
-    where the file has another SHA-256 (it is removed), OSError where the folder cannot be written.
+    where the file has another SHA-256 (it is removed), OSError where the folder cannot be written, or is full.
     """
     target = folder / PurePosixPath(urlsplit(url).path).name
-    part = target.with_name(f"{target.name}.part")
+    part = _part(target)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(target.with_name(f"{target.name}.lock")):
-        if target.exists():
-            return target
-        _fetch(url, part, tries, progress)
-        with part.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            part.unlink()
-            msg = f"{url}: SHA-256 {found} instead of {sha256}; the file was removed. Try again. {REMEDY}"
-            raise ValueError(msg)
-        part.replace(target)
+    with _alone(folder, progress):
+        if not target.exists() or _sha256(target) != sha256:
+            _fetch(url, part, tries, progress)
+            found = _sha256(part)
+            if found != sha256:
+                _remove(part)
+                msg = f"{url}: SHA-256 {found} instead of {sha256}; the file was removed. Try again. {REMEDY}"
+                raise ValueError(msg)
+            part.replace(target)
+        _remove(part)
     return target
 
 
+def sweep(url: str, folder: Path) -> None:
+    """Remove what downloads that failed have left in the folder, for the data are here by another way."""
+    part = _part(folder / PurePosixPath(urlsplit(url).path).name)
+    if any(left.exists() for left in _left(part)):
+        with contextlib.suppress(BlockingIOError), files.held(folder, "downloading"):
+            _remove(part)
+
+
+def _part(target: Path) -> Path:
+    """What has come of the target so far."""
+    return target.with_name(f"{target.name}.part")
+
+
+def _left(part: Path) -> tuple[Path, ...]:
+    """What a download leaves when it does not end well: the bytes, pypdl's only segment of them, and its note."""
+    return part, part.with_name(f"{part.name}.0"), part.with_name(f"{part.name}.json")
+
+
+def _remove(part: Path) -> None:
+    for left in _left(part):
+        left.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold the lock, which the system frees when this process ends, however it ends."""
-    with lock.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _alone(folder: Path, progress: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Hold the folder; where another process downloads into it, wait until it is done, however it ends."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(files.held(folder, "downloading"))
+                break
+            except BlockingIOError:
+                progress("wait for another process that downloads", 0, 0)
+                time.sleep(0.2)
         yield
 
 
@@ -94,19 +129,27 @@ def _fetch(url: str, part: Path, tries: int, progress: Callable[[str, int, int],
         loader.shutdown()
     if loader.failed:
         why = "; ".join(dict.fromkeys(handler.reasons)) or "no reason given"
+        if os.strerror(errno.ENOSPC) in why:
+            _remove(part)
+            msg = (
+                f"{part.parent} is full, and nothing was left behind: make room, or set XDG_CACHE_HOME to a larger disk"
+            )
+            raise OSError(errno.ENOSPC, msg)
         msg = f"{url}: could not be downloaded ({why}). What has come is kept: another try goes on from there. {REMEDY}"
         raise ConnectionError(msg)
     progress(f"download {part.stem}", part.stat().st_size, part.stat().st_size)
 
 
 def _mend(part: Path) -> None:
-    """Remove pypdl's note on a download where it was cut itself; pypdl would never get beyond it."""
+    """Remove pypdl's note on a download where it was cut itself or is not ours; pypdl would never get beyond it."""
     note = part.with_name(f"{part.name}.json")
+    if not note.exists():
+        return
     try:
-        json.loads(note.read_text())
-    except FileNotFoundError:
-        pass
-    except ValueError:
+        segments = files.read_json(note)["segments"]
+    except (ValueError, TypeError, KeyError):
+        segments = None
+    if segments != 1:
         note.unlink()
 
 

@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from cifar.workload import dataset
+from cifar.workload import dataset, hdf5
 from cifar.workload.model import CLASSES
 
 if TYPE_CHECKING:
@@ -285,7 +285,8 @@ class _Makers:
 class LessonGenerator(keras.utils.PyDataset):  # type: ignore[misc]
     """The lesson's generator as taught, the baseline: the same reads and the same arithmetic.
 
-    It differs from the lesson only where Keras 3 demands it (the base class and its initialiser).  So its
+    It differs from the lesson only where Keras 3 demands it (the base class and its initialiser), and takes no lock,
+    which some file systems do not have.  So its
     `shuffle` permutes indices that nothing reads, each batch looks its dataset up anew, and every end of an
     epoch reads a whole split for its length.
     """
@@ -293,7 +294,7 @@ class LessonGenerator(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(self, filename: str | Path, batch_size: int, test: bool = False, shuffle: bool = True) -> None:  # noqa: FBT001, FBT002 the lesson's signature
         """Open `filename`; `test` selects the validation split."""
         super().__init__()
-        self.hf = h5py.File(filename, "r")
+        self.hf = h5py.File(filename, "r", locking=False)
         self.batch_size = batch_size
         self.test = test
         self.shuffle = shuffle
@@ -362,13 +363,13 @@ class _Buffers:
 
 def _mapped(path: Path, split: str) -> tuple[mmap.mmap, int, NDArray[np.uint8], NDArray[np.uint8]]:
     """The file's memory, where the images begin in it, they uint8 (n, 32, 32, 3) read-only, and labels uint8 (n,)."""
-    with h5py.File(path, "r") as file:
+    with hdf5.opened(path) as file:
         images, labels = file[f"x_{split}"], file[f"y_{split}"][:].reshape(-1)
         offset, shape = images.id.get_offset(), images.shape
     if offset is None:
         message = f"{path}: x_{split} is chunked or compressed and cannot be mapped; run `cifar prepare` anew"
         raise ValueError(message)
-    with path.open("rb") as file:
-        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with path.open("rb") as raw:
+        memory = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
     pixels = np.frombuffer(memory, np.uint8, math.prod(shape), offset)
     return memory, offset, pixels.reshape(shape), labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import os
 import secrets
 import socket
@@ -53,7 +54,7 @@ def replacing(target: Path, *, format_of: str = "1.8") -> Iterator[h5py.File]:
     """
     with explaining(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
+        sweep(target)
         raw, part = _claim(target)
     try:
         with explaining(target):
@@ -81,39 +82,46 @@ def _created(raw: BinaryIO, versions: tuple[int, int]) -> h5py.File:
     access.set_libver_bounds(*versions)
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
-    name = str(raw.name).encode()
+    name = os.fsencode(raw.name)
     return h5py.File(h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, fapl=access, fcpl=creation))
 
 
 def _claim(target: Path) -> tuple[BinaryIO, Path]:
     """Return a new file beside the target and its path, locked as long as this process has it open.
 
-    Its name holds the host: see `_remove_leftovers`.
+    Its name holds the host: see `sweep`.
     """
     while True:
         name = f".{target.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.part"
         part = target.with_name(name)
         raw = part.open("x+b")
-        with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes leftovers either
+        with contextlib.suppress(OSError):  # no locks on this file system: for a day nobody removes it either
             fcntl.flock(raw, fcntl.LOCK_EX)
         if part.exists():  # else somebody took it for a leftover before it was locked
             return raw, part
         raw.close()
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove what processes that were killed have left beside the target.
+def sweep(target: Path) -> None:
+    """Remove what processes that were killed have left beside the target, of it and of its layouts.
 
     The lock decides, which the system frees with the process: numbers of processes are used again, and mean
-    nothing across containers. Some network file systems keep locks within a host; so files of another host
-    must also be a day old.
+    nothing across containers.  Some network file systems keep locks within a host, and some keep none; there
+    a file must also be a day old, which nobody needs to write one.
     """
-    for part in target.parent.glob(f".{target.name}.*.part"):
-        foreign = not part.name.startswith(f".{target.name}.{socket.gethostname()}.")
+    for part in target.parent.glob(f".{glob.escape(target.stem)}.*.part"):
+        foreign = f".{socket.gethostname()}." not in part.name
         with contextlib.suppress(OSError), part.open("rb") as file:
-            if foreign and time.time() - part.stat().st_mtime < _DAY:
+            old = time.time() - part.stat().st_mtime > _DAY
+            if foreign and not old:
                 continue
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            except OSError:  # no locks on this file system
+                if not old:
+                    continue
             part.unlink()
 
 

@@ -1,22 +1,25 @@
-"""From CIFAR-10 as published (archive or folder, Python or binary form, here or downloaded) to checked arrays."""
+"""From CIFAR-10 (archive or folder as published, HDF5 file of others, here or downloaded) to checked arrays."""
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
+import itertools
+import lzma
 import os
 import pickle
 import tarfile
 import warnings
 import zlib
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
-from cifar.workload import download
+from cifar.record import files
+from cifar.workload import download, foreign, hdf5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +29,11 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (n, 32, 32, 3) and labels (n, 1)
 
-MEMBER_LIMIT: Final = 64 << 20  # bytes; the largest official member has half of that
+MEMBER_LIMIT: Final = 32 << 20  # bytes; the largest official member has 31,035,999
+_CONTENT: Final = 512 << 20  # bytes of an archive, packed or not; the official ones have less than 200 MB
+_ENTRIES: Final = 1_000  # members of an archive and entries of a folder that are looked at; the official have 8
+_PARTS: Final = 10_000  # of a packed archive; most are packed as one
+_BLOCK: Final = 64 << 10  # bytes read at a time, and of the largest header in an archive
 RECORD: Final = 1 + 3 * 32 * 32  # bytes of one image in the binary form: its label, then three planes
 
 
@@ -140,22 +147,31 @@ CIFAR_10: Final = Publication(
 
 
 def blocks(
-    source: Path | None, publication: Publication, cache: Path, progress: Progress
+    source: Path | None, publication: Publication, cache: Callable[[], Path], progress: Progress
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Return the published data as (name, rows), the rows of each array in order.
 
     The names are x_train, y_train, x_valid and y_valid; images are (n, 32, 32, 3), labels (n, 1), all uint8.
-    `source` is an archive or a folder; None: one that is found on this machine, else a download to `cache`.
+    `source` is an archive, a folder, or an HDF5 file that holds these arrays in some form; None: one that is found on
+    this machine, else a download to the folder `cache()`.
     Nothing is unpickled before the SHA-256 of all members is right, and the arrays are checked again at the end.
     Raises FileNotFoundError where there is no source, ValueError (with the source and the remedy) where it is
     not the published data, and what `download.archive` raises.
     """
     if source is None:
         source, form, members = _obtain(publication, cache, progress)
+        content = _decoded(source, form, members)
+    elif hdf5.is_hdf5(source):
+        content = _of_others(source, publication, progress)
     else:
-        form, members = _load(source, publication, progress)
+        content = _decoded(source, *_load(source, publication, progress))
+    counts = {"train": publication.train, "valid": publication.valid}
+    left = {name: counts[name.partition("_")[2]] for name in publication.arrays}
     digests = {name: hashlib.sha256() for name in publication.arrays}
-    for array, rows in _decoded(source, form, members, publication):
+    for array, rows in content:
+        left[array] -= len(rows)
+        if left[array] < 0:
+            raise _refusal(source, publication, f"{array} has more images than there should be")
         digests[array].update(np.ascontiguousarray(rows).data)
         yield array, rows
     for array, digest in digests.items():
@@ -163,36 +179,42 @@ def blocks(
             raise _refusal(source, publication, f"{array} differs from the published data by its SHA-256")
 
 
-def _decoded(
-    source: Path, form: Form, members: dict[str, bytes], publication: Publication
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _decoded(source: Path, form: Form, members: dict[str, bytes]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Return the members' (name, rows), and let go of each member once it is decoded."""
-    for suffix, names, left in (("train", form.train, publication.train), ("valid", form.valid, publication.valid)):
+    for part, names in (("train", form.train), ("valid", form.valid)):
         for name in names:
             images, labels = _decode(source, name, form, members.pop(name))
-            left -= len(images)  # noqa: PLW2901 (it counts down)
-            if left < 0:
-                raise _refusal(source, publication, f"{name} has more images than there should be")
-            yield f"x_{suffix}", images
-            yield f"y_{suffix}", labels
+            yield f"x_{part}", images
+            yield f"y_{part}", labels
+
+
+def _of_others(source: Path, publication: Publication, progress: Progress) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Return the (name, rows) of an HDF5 file; the digests will tell what it is."""
+    try:
+        yield from foreign.arrays(source, progress)
+    except hdf5.DamagedError as error:
+        raise _refusal(source, publication, str(error)) from error
 
 
 def _refusal(source: Path, publication: Publication, why: str) -> ValueError:
     return ValueError(
-        f"{source}: {why}; this is not {publication.title} as published, or it is damaged. Name another archive "
-        f"or folder by --source, or delete it and let {publication.url} be downloaded anew"
+        f"{source}: {why}; this is not {publication.title} as published, or it is damaged. Name another archive, "
+        f"folder or HDF5 file by --source; 'cifar prepare' without one downloads {publication.url}"
     )
 
 
-def _obtain(publication: Publication, cache: Path, progress: Progress) -> tuple[Path, Form, dict[str, bytes]]:
+def _obtain(
+    publication: Publication, cache: Callable[[], Path], progress: Progress
+) -> tuple[Path, Form, dict[str, bytes]]:
     """Return the first good source on this machine with its form and members, or download one."""
-    for place in places(publication, cache):
+    folder = cache()
+    for place in places(publication, folder):
         if place.exists():
             try:
                 return place, *_load(place, publication, progress)
             except (ValueError, OSError) as error:
                 warnings.warn(f"passed over: {error}", stacklevel=2)
-    archive = download.archive(publication.url, publication.sha256, cache, progress=progress)
+    archive = download.archive(publication.url, publication.sha256, folder, progress=progress)
     return archive, *_load(archive, publication, progress)
 
 
@@ -204,14 +226,18 @@ def places(publication: Publication, cache: Path) -> list[Path]:
     """
     archive = PurePosixPath(publication.url).name
     folder = "cifar-10-batches-py"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 Path.home() raises for a user without one, who has nothing there
-    keras = Path(os.environ.get("KERAS_HOME") or home / ".keras") / "datasets"
-    names = (f"{folder}-target", f"{folder}-target_archive", folder, f"{folder}.tar.gz")
-    roots = [Path("data"), home / "data"]
+    home = Path("~").expanduser() if os.path.expanduser("~") != "~" else None  # noqa: PTH111 some users have none
+    keras = Path(os.environ["KERAS_HOME"]) if os.environ.get("KERAS_HOME") else home and home / ".keras"
+    roots = [Path("data"), *([home / "data"] if home else [])]
     if os.environ.get("TORCH_HOME"):
         roots.append(Path(os.environ["TORCH_HOME"]) / "datasets")
-    torchvision = [root / name for root in roots for name in (folder, "cifar-10-batches-bin", archive)]
-    return [cache / archive, *(keras / name for name in names), *torchvision]
+    names = (f"{folder}-target", f"{folder}-target_archive", folder, f"{folder}.tar.gz")
+    in_keras = [keras / "datasets" / name for name in names] if keras else []
+    return [
+        cache / archive,
+        *in_keras,
+        *(root / name for root in roots for name in (folder, "cifar-10-batches-bin", archive)),
+    ]
 
 
 def _load(source: Path, publication: Publication, progress: Progress) -> tuple[Form, dict[str, bytes]]:
@@ -242,23 +268,37 @@ def _members(source: Path, publication: Publication, progress: Progress) -> dict
     wanted = {name for form in publication.forms for name in form.members}
     if source.is_dir():
         return _folder_members(source, wanted, progress)
-    if not source.exists():
-        msg = f"{source}: there is no such archive or folder; name one that exists by --source"
-        raise FileNotFoundError(msg)
     try:
-        return _archive_members(source, wanted, progress)
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+        raw = files.opened(source)
+    except FileNotFoundError as error:
+        msg = f"{source}: there is no such archive or folder; name one that exists by --source"
+        raise FileNotFoundError(msg) from error
+    except ValueError as error:
+        msg = f"{source}: this is a pipe or device, neither an archive nor a folder; name another one by --source"
+        raise ValueError(msg) from error
+    try:
+        with raw:
+            return _archive_members(source, raw, wanted, progress)
+    except RecursionError as error:
+        raise _refusal(source, publication, "it cannot be read as a tar archive (headers without end)") from error
+    except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, ValueError, MemoryError) as error:
+        raise _refusal(source, publication, f"it cannot be read as a tar archive ({error})") from error
+    except OSError as error:
+        if error.errno:
+            raise
         raise _refusal(source, publication, f"it cannot be read as a tar archive ({error})") from error
 
 
 def _folder_members(source: Path, wanted: set[str], progress: Progress) -> dict[str, bytes]:
     """Return the wanted files of the folder, or else of the first folder in it that has any."""
-    for folder in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
+    with os.scandir(source) as entries:
+        inner = sorted(entry.name for entry in itertools.islice(entries, _ENTRIES) if entry.is_dir())
+    for folder in (source, *(source / name for name in inner)):
         names = sorted(name for name in wanted if (folder / name).is_file())
         members = {}
         for done, name in enumerate(names):
             progress(f"read {name}", done, len(names))
-            with (folder / name).open("rb") as file:
+            with files.opened(folder / name) as file:
                 members[name] = file.read(MEMBER_LIMIT)
         if members:
             progress(f"read {folder}", len(names), len(names))
@@ -266,21 +306,124 @@ def _folder_members(source: Path, wanted: set[str], progress: Progress) -> dict[
     return {}
 
 
-def _archive_members(source: Path, wanted: set[str], progress: Progress) -> dict[str, bytes]:
+def _archive_members(source: Path, raw: BinaryIO, wanted: set[str], progress: Progress) -> dict[str, bytes]:
     """Return the wanted regular files of the archive, read into memory: no path in it is ever used as one."""
-    size = source.stat().st_size
-    found: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
-    with source.open("rb") as raw, tarfile.open(fileobj=raw) as archive:
-        for member in archive:
-            path = PurePosixPath(member.name)
-            if path.name in wanted and member.isreg():
-                if member.size > MEMBER_LIMIT:
-                    msg = f"{path.name} has {member.size:,} bytes, far more than an official file"
-                    raise ValueError(msg)
-                file = archive.extractfile(member)
-                found[str(path.parent)][path.name] = file.read() if file else b""
-            progress(f"read {source.name}", min(raw.tell(), size), size)
-    if len(found) > 1:
-        msg = f"the files expected lie in several folders: {', '.join(sorted(found))}"
+    members: dict[str, bytes] = {}
+    parents = set()
+    size = os.fstat(raw.fileno()).st_size
+    if size > _CONTENT:
+        msg = f"it has {size:,} bytes, far more than the official archive"
         raise ValueError(msg)
-    return next(iter(found.values()), {})
+    with tarfile.TarFile(fileobj=_Bounded(_unpacked(raw))) as archive:  # type: ignore[arg-type]
+        for place, member in enumerate(archive):
+            if place >= _ENTRIES:
+                msg = f"it has more than {_ENTRIES:,} members"
+                raise ValueError(msg)
+            path = PurePosixPath(member.name)
+            if path.name in wanted and member.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+                parents.add(path.parent)
+                _check_member(path.name, member, len(parents))
+                members[path.name] = _content(archive, member)
+            progress(f"read {source.name}", min(raw.tell(), size), size)
+    return members
+
+
+def _check_member(name: str, member: tarfile.TarInfo, folders: int) -> None:
+    """Raise ValueError for a member that no official archive has, before it is read."""
+    if folders > 1:
+        msg = "the files expected lie in several folders"
+        raise ValueError(msg)
+    if member.size > MEMBER_LIMIT:
+        msg = f"{name} has {member.size:,} bytes, far more than an official file"
+        raise ValueError(msg)
+    if member.sparse is not None:
+        msg = f"{name} has holes, as no official file has"
+        raise ValueError(msg)
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """What the member holds."""
+    file = archive.extractfile(member)
+    blocks = iter(lambda: file.read(_BLOCK), b"") if file else ()
+    return b"".join(blocks)
+
+
+def _unpacked(raw: BinaryIO) -> Callable[[int], bytes]:
+    """What gives the next bytes of the archive, decompressed as its first bytes say."""
+    start = raw.read(6)
+    raw.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return _Unpacked(raw, lambda: zlib.decompressobj(wbits=31)).read
+    if start.startswith(b"BZh"):
+        return _Unpacked(raw, bz2.BZ2Decompressor).read
+    if start.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
+        return _Unpacked(raw, lambda: lzma.LZMADecompressor(memlimit=_CONTENT)).read
+    return raw.read
+
+
+class _Unpacked:
+    """The content of a file that is packed in one part or some; Python's own readers take any number of empty ones."""
+
+    def __init__(self, raw: BinaryIO, part: Callable[[], Any]) -> None:
+        self._raw, self._make = raw, part
+        self._part, self._parts = part(), 1
+        self._packed = b""
+
+    def read(self, count: int) -> bytes:
+        """At most as many bytes; none at the end."""
+        data = b""
+        while not data:
+            if self._part.eof:
+                self._packed = (self._part.unused_data or self._raw.read(_BLOCK)).lstrip(b"\0")
+                if not self._packed:
+                    return b""
+                self._part, self._parts = self._make(), self._parts + 1
+            elif not self._packed and getattr(self._part, "needs_input", True):
+                self._packed = self._raw.read(_BLOCK)
+                if not self._packed:
+                    msg = "it ends too early"
+                    raise EOFError(msg)
+            if self._parts > _PARTS:
+                msg = f"it is packed in more than {_PARTS:,} parts"
+                raise ValueError(msg)
+            data = self._part.decompress(self._packed, count)
+            self._packed = getattr(self._part, "unconsumed_tail", b"")
+        return data
+
+
+class _Bounded:
+    """A stream for `tarfile` that only goes forwards and not for ever.
+
+    `tarfile` itself reads a header of any size at once, skips over members of any size, and follows sizes below 0
+    back to where it was.
+    """
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._more, self._place = read, 0
+        self._last = self._again = b""  # the byte before this place, and the byte to be read once more
+
+    def tell(self) -> int:
+        """Where in the stream it is."""
+        return self._place
+
+    def read(self, count: int) -> bytes:
+        """As many bytes, or those that are left."""
+        if not 0 <= count <= _BLOCK:
+            msg = f"a header of {count:,} bytes"
+            raise ValueError(msg)
+        data, self._again = self._again[:count], self._again[count:]
+        while len(data) < count and (more := self._more(count - len(data))):
+            data += more
+        self._place += len(data)
+        self._last = data[-1:] or self._last
+        return data
+
+    def seek(self, place: int) -> None:
+        """Go forwards, or one byte back: `tarfile` reads the last one of a member to see whether it is there."""
+        if place == self._place - 1 and not self._again:
+            self._place, self._again = place, self._last
+        elif not self._place <= place <= _CONTENT:
+            msg = f"a member that ends at byte {place:,}"
+            raise ValueError(msg)
+        while self._place < place and self.read(min(place - self._place, _BLOCK)):
+            pass

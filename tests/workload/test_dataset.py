@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar.workload import dataset
+from cifar.workload import dataset, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +172,6 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no source": (lambda file: file.attrs.__delitem__("source"), "the attribute source is missing"),
     "no synthetic": (lambda file: file.attrs.__delitem__("synthetic"), "the attribute synthetic is missing"),
     "no digest": (lambda file: file.attrs.__delitem__("digest"), "the attribute digest is missing"),
-    "no creator": (lambda file: file.attrs.__delitem__("creator"), "the attribute creator is missing"),
     "digest a number": (
         lambda file: file.attrs.__setitem__("digest", 7),
         "digest is missing or of a wrong type",
@@ -238,16 +239,22 @@ def test_a_cut_file_is_refused(made: Path, tmp_path: Path, part: float, layout: 
     whole = made if layout == "ours" else dataset.lesson_layout(made)
     path = tmp_path / "cut.h5"
     path.write_bytes(whole.read_bytes()[: int(part * whole.stat().st_size)])
-    with pytest.raises(ValueError, match=r"cut\.h5: is (cut short|no HDF5 file).*; delete it and make it anew"):
+    with pytest.raises(
+        ValueError, match=r"cut\.h5: (is cut short|is no HDF5 file|its head is damaged).*; name another file"
+    ):
         dataset.describe(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n", bytes(5_000)], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", b"\x89HDF\r\n\x1a\n", bytes(5_000), bytes(512) + b"\x89HDF\r\n\x1a\n" + bytes(5_000)],
+    ids=["empty", "text", "signature", "zeros", "user block"],
+)
 def test_what_is_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> None:
-    """Empty files, texts, a bare signature and zeros are refused with file and remedy."""
+    """Empty files, texts, a bare signature, zeros and what begins with something else are refused, with the remedy."""
     path = tmp_path / "other.h5"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"other\.h5: is (cut short|no HDF5 file).*; delete it"):
+    with pytest.raises(ValueError, match=r"other\.h5: (is no HDF5 file|its head is damaged).*; name another file"):
         dataset.describe(path)
 
 
@@ -256,8 +263,110 @@ def test_an_hdf5_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dataset_cifar10.hdf5"
     with h5py.File(path, "w") as file:
         file["x_train"] = X
-    with pytest.raises(ValueError, match="the attribute schema is missing"):
+    with pytest.raises(ValueError, match=r"is no file of 'cifar prepare', and holds x_train .*; name another"):
         dataset.prepare_synthetic(path)
+
+
+def test_a_damaged_file_of_ours_is_made_anew(made: Path, tmp_path: Path) -> None:
+    """Preparing looks at the content: what is there under a good digest and differs from it is replaced."""
+    path = Path(shutil.copy(made, tmp_path / "set.h5"))
+    with h5py.File(path, "r+") as file:
+        file["y_train"][:] = 3
+    assert dataset.prepare_synthetic(path, train=30, valid=10).read_bytes() == made.read_bytes()
+
+
+@pytest.mark.parametrize("layout", [dataset.lesson_layout, lambda path: dataset.aligned_layout(path, gzip=True)])
+def test_a_damaged_layout_is_made_anew(made: Path, tmp_path: Path, layout: Callable[[Path], Path]) -> None:
+    """What a layout holds is compared with its digests too, and not only what it says of itself."""
+    path = Path(shutil.copy(made, tmp_path / "set.h5"))
+    laid_out = layout(path)
+    before = laid_out.read_bytes()
+    with h5py.File(laid_out, "r+") as file:
+        file["x_train"][:15] = 0
+    assert layout(path) == laid_out
+    assert laid_out.read_bytes() == before
+
+
+def claiming(made: Path, path: Path) -> Path:
+    """Return a copy of the file that says that it is CIFAR-10."""
+    shutil.copy(made, path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["source"] = np.bytes_("CIFAR-10")
+        file.attrs["synthetic"] = False
+    return path
+
+
+def test_only_the_digest_makes_it_cifar_10(made: Path, tmp_path: Path) -> None:
+    """A file that says that it is CIFAR-10 and has other arrays is described as something else, and stays."""
+    path = claiming(made, tmp_path / "cifar10.h5")
+    found = dataset.verified(path)
+    assert (found.is_cifar_10, found.source) == (False, "unknown (it says CIFAR-10)")
+    with pytest.raises(ValueError, match=r"holds another data set \(unknown"):
+        dataset.prepare(path)
+
+
+def test_cifar_10_is_known_by_its_digest(made: Path) -> None:
+    """The digest that counts is the one over the published arrays."""
+    found = dataset.describe(made)
+    assert not found.is_cifar_10
+    lines = "".join(f"{name} {published.CIFAR_10.arrays[name]}\n" for name in dataset.ARRAYS)
+    assert dataclasses.replace(found, digest=hashlib.sha256(lines.encode()).hexdigest()).is_cifar_10
+
+
+def test_a_named_source_is_looked_at_where_the_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is named as the source and is none is an error, though there is nothing to make."""
+    shapes = {"x_train": (3, 32, 32, 3), "y_train": (3, 1), "x_valid": (1, 32, 32, 3), "y_valid": (1, 1)}
+    arrays = {name: np.zeros(shape, np.uint8) for name, shape in shapes.items()}
+    digests = {name: hashlib.sha256(rows).hexdigest() for name, rows in arrays.items()}
+    small = dataclasses.replace(published.CIFAR_10, train=3, valid=1, arrays=digests, title="Small")
+    source, target = tmp_path / "source.h5", tmp_path / "set.h5"
+    with h5py.File(source, "w") as file:
+        for name, rows in arrays.items():
+            file[name] = rows
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert dataset.prepare(target, source, publication=small) == target
+    before = target.stat()
+    assert dataset.prepare(target, source, publication=small) == target
+    assert target.stat() == before
+    for wrong in (tmp_path / "none.tar.gz", tmp_path, target.with_name("other.h5")):
+        if wrong.name == "other.h5":
+            wrong.write_bytes(source.read_bytes()[:-9])
+        with pytest.raises((ValueError, OSError), match=r"--source|name another"):
+            dataset.prepare(target, wrong, publication=small)
+
+
+def test_what_is_not_ours_is_not_advised_away(made: Path, tmp_path: Path) -> None:
+    """A file without our name in it may be anybody's."""
+    path = Path(shutil.copy(made, tmp_path / "bad.h5"))
+    with h5py.File(path, "r+") as file:
+        del file.attrs["creator"], file["x_valid"]
+    with pytest.raises(
+        ValueError, match=r"bad\.h5: is no file of 'cifar prepare', and holds .*; name another"
+    ) as caught:
+        dataset.describe(path)
+    assert "delete" not in str(caught.value)
+
+
+def test_what_lies_in_the_cache_is_ours(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the cache that is cut short is made anew: all there can be."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = dataset.default_path(synthetic=True)
+    path.parent.mkdir()
+    path.write_bytes(made.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="is cut short; delete it and make it anew"):
+        dataset.describe(path)
+    assert dataset.prepare_synthetic(path, train=30, valid=10).read_bytes() == made.read_bytes()
+
+
+def test_leftovers_go_where_the_file_is_there(made: Path, tmp_path: Path) -> None:
+    """Also where nothing is to be made, what killed processes have left of the file and its layouts is removed."""
+    path = Path(shutil.copy(made, tmp_path / "set.h5"))
+    dataset.lesson_layout(path)
+    for call in (lambda: dataset.prepare_synthetic(path, train=30, valid=10), lambda: dataset.lesson_layout(path)):
+        for name in ("set.h5", "set.lesson.h5", "set.aligned.h5"):
+            (tmp_path / f".{name}.{socket.gethostname()}.1.0123abcd.part").write_bytes(b"left")
+        call()
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["set.h5", "set.lesson.h5"]
 
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -284,7 +393,9 @@ def test_any_flipped_bit_is_found(made: Path, tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"flipped\.h5: .*; delete it and make it anew"):
+        with pytest.raises(
+            ValueError, match=r"flipped\.h5: .*(; delete it and make it anew|name another file|makes our file of it)"
+        ):
             dataset.verify(path)
 
 
@@ -362,7 +473,9 @@ def test_a_foreign_file_in_the_way_of_the_lessons_layout_stays(made: Path, tmp_p
     """What is not ours is not overwritten."""
     path = Path(shutil.copy(made, tmp_path / "set.h5"))
     (tmp_path / "set.lesson.h5").write_text("mine")
-    with pytest.raises(ValueError, match=r"set\.lesson\.h5: is no HDF5 file"):
+    with pytest.raises(
+        ValueError, match=r"set\.lesson\.h5: is no HDF5 file.*where the layout 'lesson' of .* belongs: move"
+    ):
         dataset.lesson_layout(path)
     assert (tmp_path / "set.lesson.h5").read_text() == "mine"
 
@@ -372,7 +485,7 @@ def test_beside_a_read_only_file_the_lessons_layout_goes_to_the_cache() -> None:
     script = """
 import os, tempfile
 from pathlib import Path
-from cifar.workload import dataset
+from cifar.workload import dataset, published
 with tempfile.TemporaryDirectory() as folder:  # loads every module while they can be read: root's may be root's alone
     dataset.lesson_layout(dataset.prepare_synthetic(folder + "/set.h5", train=20, valid=10))
 if os.getuid() == 0:

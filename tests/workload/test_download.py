@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import http.server
+import os
+import shutil
+import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cifar.record import files
 from cifar.workload import dataset, download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -94,7 +100,7 @@ def test_a_download_gives_the_file_alone(server: Server, tmp_path: Path) -> None
     seen: list[tuple[str, int, int]] = []
     path = download.archive(server.url, SHA256, tmp_path / "a" / "b", progress=lambda *told: seen.append(told))
     assert path.read_bytes() == CONTENT
-    assert sorted(path.name for path in path.parent.iterdir()) == ["set.tar.gz", "set.tar.gz.lock"]
+    assert sorted(path.name for path in path.parent.iterdir()) == [".lock", "set.tar.gz"]
     assert seen[-1] == ("download set.tar.gz", len(CONTENT), len(CONTENT))
 
 
@@ -144,7 +150,7 @@ def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
         ValueError, match=f"{hashlib.sha256(CONTENT[::-1]).hexdigest()} instead of {SHA256}.*--synthetic"
     ):
         fetch(server, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["set.tar.gz.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     server.content = CONTENT
     assert fetch(server, tmp_path).read_bytes() == CONTENT
 
@@ -175,3 +181,74 @@ def test_the_proxy_of_the_environment_is_used(server: Server, tmp_path: Path, mo
     monkeypatch.setenv("no_proxy", "")
     path = download.archive("http://elsewhere.invalid/set.tar.gz", SHA256, tmp_path, tries=1, progress=dataset.silent)
     assert path.read_bytes() == CONTENT
+
+
+def test_a_broken_file_in_its_place_is_downloaded_anew(server: Server, tmp_path: Path) -> None:
+    """The folder is our cache: what has the name there and is wrong makes nobody stuck."""
+    (tmp_path / "set.tar.gz").write_bytes(b"cut")
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("note", ['{"segments": 1000000000, "etag": null}', "[]", "{}"])
+def test_a_planted_note_is_not_believed(server: Server, tmp_path: Path, note: str) -> None:
+    """A note that speaks of a billion parts is none of ours."""
+    (tmp_path / "set.tar.gz.part.json").write_text(note)
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "set.tar.gz"]
+
+
+def test_what_failed_downloads_left_goes_when_it_is_not_needed(server: Server, tmp_path: Path) -> None:
+    """It stays to go on from, and goes when the file is there, or the data are by another way."""
+    left = [tmp_path / f"set.tar.gz.part{end}" for end in ("", ".0", ".json")]
+    for sweep in (lambda: fetch(server, tmp_path), lambda: download.sweep(server.url, tmp_path)):
+        fetch(server, tmp_path)
+        for path in left:
+            path.write_text("left")
+        sweep()
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "set.tar.gz"]
+
+
+def test_what_another_process_downloads_is_left_alone(server: Server, tmp_path: Path) -> None:
+    """Somebody who downloads holds the folder, and nobody sweeps it meanwhile."""
+    part = tmp_path / "set.tar.gz.part.0"
+    with files.held(tmp_path, "downloading"):
+        part.touch()
+        download.sweep(server.url, tmp_path)
+    assert part.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, 524])
+def test_file_system_without_locks(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Where Lustre or NFS keeps no locks, two downloads at once still are one."""
+    flock, folder = fcntl.flock, tmp_path / "cache"
+
+    def no_locks_in_the_folder(file: int, how: int) -> None:
+        if Path(f"/proc/self/fd/{file}").readlink().is_relative_to(folder):
+            raise OSError(number, os.strerror(number))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", no_locks_in_the_folder)
+    test_two_at_once_download_once(server, folder)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_full_disk_leaves_nothing(server: Server, tmp_path: Path, ranges: bool) -> None:  # noqa: FBT001
+    """On a really full disk (of 1 MB) the error says so and what to do, and nothing is left that fills it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = shutil.which("mount")
+    if command is None:
+        pytest.skip("there is no mount command to make a small disk with")
+    mount = [command, "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    done = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small disk needs the right to mount: {done.stderr.strip()}")
+    try:
+        server.ranges = ranges
+        with pytest.raises(OSError, match="disk is full, and nothing was left behind: make room"):
+            fetch(server, disk)
+        assert [path.name for path in disk.iterdir()] == [".lock"]
+    finally:
+        subprocess.run([command.replace("mount", "umount"), str(disk)], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -126,6 +127,34 @@ def test_leftovers_of_other_hosts_need_to_be_old(tmp_path: Path, host: str, days
     with newfile.replacing(tmp_path / "set.h5"):
         pass
     assert left.exists() == stays
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, 524])
+def test_leftovers_without_locks_need_to_be_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Where a file system keeps no locks, only age tells that nobody writes a file any more."""
+
+    def no_locks(_file: object, _how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    fresh, old = (tmp_path / f".set.h5.{socket.gethostname()}.{days}.0.part" for days in (0, 2))
+    for left, days in ((fresh, 0), (old, 2)):
+        left.touch()
+        os.utime(left, (time.time() - days * 86_400,) * 2)
+    with newfile.replacing(tmp_path / "set.h5"):
+        pass
+    assert sorted(tmp_path.iterdir()) == [fresh, tmp_path / "set.h5"]
+
+
+def test_leftovers_of_others_stay(tmp_path: Path) -> None:
+    """Only what belongs to the file and its layouts is removed, whatever signs are in its name."""
+    names = {
+        name: f".{name}.{socket.gethostname()}.1.0.part" for name in ("s[e]t.h5", "s[e]t.lesson.h5", "set.h5", "s.h5")
+    }
+    for name in names.values():
+        (tmp_path / name).touch()
+    newfile.sweep(tmp_path / "s[e]t.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([names["set.h5"], names["s.h5"]])
 
 
 @pytest.mark.parametrize("limit", [500, 100_000, 3_000_000], ids=["head", "first rows", "last rows"])

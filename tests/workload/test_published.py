@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import dataclasses
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import pickle
 import tarfile
+import time
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -357,6 +362,131 @@ def test_a_member_far_too_large_is_not_read(tiny: Tiny, tmp_path: Path, monkeypa
     monkeypatch.setattr(published, "MEMBER_LIMIT", 1_000)
     with pytest.raises(ValueError, match="far more than an official file"):
         prepared(tiny, tmp_path, packed(tmp_path / "large.tar.gz", tiny.python))
+
+
+def header(name: str, kind: bytes, size: int) -> bytes:
+    """Return a header alone, whatever its member may come to."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(**facts: object) -> bytes:
+    """Return a pax header that says something else of the next member."""
+    records = b""
+    for name, fact in facts.items():
+        rest = f" {name.replace('_', '.')}={fact}\n".encode()
+        length = next(size for size in range(len(rest), 999) if size == len(rest) + len(str(size)))
+        records += str(length).encode() + rest
+    return header("pax", tarfile.XHDTYPE, len(records)) + records + bytes(-len(records) % 512)
+
+
+def zipped(*parts: bytes, zeros: int = 0) -> bytes:
+    """Return the parts and then as many MB of zeros, compressed."""
+    packer = zlib.compressobj(1, wbits=31)
+    return b"".join([packer.compress(part) for part in (*parts, *[bytes(1 << 20)] * zeros)]) + packer.flush()
+
+
+BATCH = header("x/data_batch_1", tarfile.REGTYPE, 20 << 20)
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "60 folders of 60 MB": (
+        lambda: zipped(*(header(f"{n}/data_batch_1", b"0", 60 << 20) + bytes(60 << 20) for n in range(2))),
+        "far more than an official file",
+    ),
+    "60 folders of 20 MB": (
+        lambda: zipped(*(header(f"{n}/data_batch_1", b"0", 20 << 20) + bytes(20 << 20) for n in range(3))),
+        "lie in several folders",
+    ),
+    "one file 60 times": (lambda: zipped(*[BATCH + bytes(20 << 20)] * 30), "ends at byte"),
+    "terabytes of something else": (lambda: zipped(header("junk", b"0", 1 << 40), zeros=20), "ends at byte"),
+    "gigabytes that are there": (lambda: zipped(header("junk", b"0", 700 << 20), zeros=700), "ends at byte"),
+    "a name of gigabytes": (lambda: zipped(header("x", b"L", 2 << 30), zeros=100), "a header of"),
+    "facts of gigabytes": (lambda: zipped(header("x", b"x", 2 << 30), zeros=100), "a header of"),
+    "a name of 100,000 letters": (lambda: header("x", b"L", 100_000) + b"a" * 100_352 + BATCH, "a header of"),
+    "names without end": (lambda: zipped((header("x", b"L", 5) + bytes(512)) * 20_000), "headers without end"),
+    "members without end": (lambda: zipped(*(header(str(n), b"0", 0) for n in range(20_000))), "more than 1,000 mem"),
+    "parts without end": (lambda: gzip.compress(b"") * 100_000, "packed in more than"),
+    "parts of bzip2 without end": (lambda: b"BZh9\x17rE8P\x90\0\0\0\0" * 100_000, "packed in more than"),
+    "a size below 0": (lambda: extended(size=-1_024) + header("x", b"0", 0) + bytes(1_024), "ends at byte"),
+    "a size that is none": (lambda: extended(size="many") + header("x", b"0", 0) + bytes(1_024), "cannot be read|none"),
+    "holes": (
+        lambda: (
+            extended(
+                GNU_sparse_major=1, GNU_sparse_minor=0, GNU_sparse_realsize=20 << 20, GNU_sparse_name="data_batch_1"
+            )
+            + header("x", b"0", 512)
+            + b"1\n0\n0\n".ljust(512, b"\0")
+        ),
+        "has holes",
+    ),
+    "holes of an older kind": (lambda: header("x/data_batch_1", tarfile.GNUTYPE_SPARSE, 512), "none of|cannot be read"),
+    "xz of gigabytes": (lambda: lzma.compress(header("junk", b"0", 1 << 40) + bytes(1 << 20)), "ends at byte"),
+    "xz with a dictionary of gigabytes": (
+        lambda: lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1536 << 20, "mode": 1, "mf": 3}]),
+        "cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(BOMBS))
+def test_an_archive_takes_bounded_time_and_memory(tiny: Tiny, tmp_path: Path, case: str) -> None:
+    """What could fill the memory or take hours is refused in seconds, by at most some of what the real one needs."""
+    make, why = BOMBS[case]
+    source = tmp_path / "bomb"
+    source.write_bytes(make())
+    begin = time.monotonic()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"bomb: .*({why}).*--source"):
+        dataset.prepare(tmp_path / "set.h5", source, publication=tiny.publication)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 << 20
+    assert time.monotonic() - begin < 60
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["bomb"]
+
+
+@pytest.mark.parametrize("packer", [gzip.compress, bz2.compress, lzma.compress, bytes])
+def test_a_packed_archive_is_read_as_it_is(tiny: Tiny, tmp_path: Path, packer: Callable[[bytes], bytes]) -> None:
+    """Packed by any of the usual ways, also in two parts and with zeros behind, it is the same."""
+    whole = archive_of(*((f"x/{name}", tarfile.REGTYPE, data) for name, data in tiny.python.items()))
+    source = tmp_path / "archive"
+    source.write_bytes(packer(whole[:5_000]) + packer(whole[5_000:]) + bytes(512))
+    assert prepared(tiny, tmp_path, source).arrays == tiny.publication.arrays
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_source_that_is_no_file_is_refused_at_once(tiny: Tiny, tmp_path: Path, kind: str) -> None:
+    """A pipe is not waited for, and a device not read to its end."""
+    source = tmp_path / "source"
+    if kind == "pipe":
+        os.mkfifo(source)
+    else:
+        source.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"source: this is a pipe or device, neither an archive nor a folder"):
+        prepared(tiny, tmp_path, source)
+
+
+def test_a_folder_of_pipes_is_not_waited_for(tiny: Tiny, tmp_path: Path) -> None:
+    """Members that are pipes are missing; members that are links to files are read."""
+    folder = unpacked(tmp_path / "folder", {name: data for name, data in tiny.python.items() if name != "test_batch"})
+    os.mkfifo(folder / "test_batch")
+    with pytest.raises(ValueError, match="test_batch missing"):
+        prepared(tiny, tmp_path, folder)
+    (tmp_path / "elsewhere").write_bytes(tiny.python["test_batch"])
+    (folder / "test_batch").unlink()
+    (folder / "test_batch").symlink_to(tmp_path / "elsewhere")
+    assert prepared(tiny, tmp_path, folder).arrays == tiny.publication.arrays
+
+
+def test_a_folder_with_many_entries_is_not_searched_for_ever(tiny: Tiny, tmp_path: Path) -> None:
+    """Where members are not in the folder itself, a thousand entries are looked at."""
+    for number in range(3_000):
+        (tmp_path / "many" / str(number)).mkdir(parents=True)
+    with pytest.raises(ValueError, match="none of the files expected"):
+        prepared(tiny, tmp_path, tmp_path / "many")
+    for name, data in tiny.python.items():
+        (tmp_path / "many" / name).write_bytes(data)
+    assert prepared(tiny, tmp_path, tmp_path / "many").arrays == tiny.publication.arrays
 
 
 @pytest.mark.parametrize("members", [{}, {"notes.txt": b"x"}], ids=["empty", "other files"])
