@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Edit = Callable[[dict[str, Any]], Any]
 
+PLAN = json.dumps({"devices": ["cpu"], "runs": 1})
+"""Of the campaign whose run a file is."""
+
 
 def ours(content: dict[str, Any]) -> dict[str, Any]:
     """Our own part of a record."""
@@ -85,8 +88,9 @@ def test_a_whole_epoch_is_taken_apart(write: Write, tmp_path: Path) -> None:
 
 def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
     """A round may be several calls, and says how many, or does not."""
-    assert record.read(write(tmp_path, extra={"calls": 8})).results[0].calls == 8
-    assert record.read(write(tmp_path, extra={"calls": None})).results[0].calls is None
+    few = {"training[feed=memory]": (4_000, 2.0)}
+    assert record.read(write(tmp_path, workloads=few, extra={"calls": 8})).results[0].calls == 8
+    assert record.read(write(tmp_path, workloads=few, extra={"calls": None})).results[0].calls is None
 
 
 @pytest.mark.parametrize(
@@ -135,6 +139,7 @@ def test_damaged_records_are_refused(write: Write, tmp_path: Path, edit: Edit, c
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
+    (tmp_path / "campaign.json").write_text(PLAN)
     with pytest.raises(ValueError, match=r"--resume") as caught:
         record.read(path)
     assert str(path) in str(caught.value)
@@ -154,17 +159,18 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str, complaint: str)
     """JSON cut mid-file, and files of another kind, are a ValueError with the file and the remedy."""
     path = tmp_path / "cpu-1.json"
     path.write_text(text)
+    (tmp_path / "campaign.json").write_text(PLAN)
     with pytest.raises(ValueError, match=r"cpu-1\.json.*remove the file") as caught:
         record.read(path)
     assert complaint in str(caught.value)
 
 
 def test_round_beyond_float_is_refused(write: Write, tmp_path: Path) -> None:
-    """A number too large for a float is read as infinity by Python, and refused."""
+    """A number too large for a float is refused, which Python reads as infinity."""
     path = write(tmp_path, rounds=1)
     content = json.loads(path.read_text())
     path.write_text(path.read_text().replace(repr(rounds(content)[0]), "1e999", 1))
-    with pytest.raises(ValueError, match="round 1: null is not"):
+    with pytest.raises(ValueError, match="holds the number 1e999, which is beyond 64 bits"):
         record.read(path)
 
 
