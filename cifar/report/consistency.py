@@ -220,6 +220,8 @@ def _amounts(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field, amount in amounts.items():
         if amount is not None and amount % calls:
             yield field, f"{amount} cannot be shared out among {calls} calls"
+    if calls > 1 and extra["warmup_seconds"] is None:
+        yield "calls", f"{calls} calls have no warm-up, which only what is called once has not"
     if images is None:
         return
     parameter = EXACT.get(_family(entry), "")
@@ -268,7 +270,7 @@ def _family(entry: Mapping[str, Any]) -> str:
 
 def _network(entries: Sequence[Mapping[str, Any]]) -> Iterator[Contradiction]:
     """Each image through the lesson's network costs as much arithmetic as any other the same way."""
-    known: dict[str, tuple[float, str]] = {}
+    known: dict[tuple[str, str], tuple[float, str]] = {}
     for index, entry in enumerate(entries):
         extra, way = entry["extra_info"], NETWORK.get(_family(entry))
         if way is None or not extra["images"]:
@@ -279,7 +281,7 @@ def _network(entries: Sequence[Mapping[str, Any]]) -> Iterator[Contradiction]:
             if cost is None:
                 continue
             each = cost / extra["images"]
-            first, where = known.setdefault(way, (each, entry["name"].removeprefix("test_")))
+            first, where = known.setdefault((way, field), (each, entry["name"].removeprefix("test_")))
             if each != first:
                 what = f"{cost} for {extra['images']} images is {each:.12g} each, and in {where} it is {first:.12g}"
                 yield Contradiction(("benchmarks", index, "extra_info", *field.split("/", 1)), what)

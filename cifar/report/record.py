@@ -335,7 +335,7 @@ def _names(places: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], str]:
     }
     names: dict[tuple[str, Path], str] = {}
     for length in range(2, max(map(len, parts.values()), default=0) + 1):
-        names = {place: "/".join(path[-length:]) for place, path in parts.items()}
+        names = {place: plain("/".join(path[-length:])) for place, path in parts.items()}
         if len(set(names.values())) == len(names):
             break
     return names
@@ -353,7 +353,7 @@ def _validator() -> Draft202012Validator:
 def _wrong(content: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
     """What is wrong with the content of the file `path`, and the remedy; empty where it is a record to trust."""
     version = _version(content)
-    if version not in {None, 1}:
+    if version is not None and version != 1:
         advice = "read it with the version that wrote it, or measure again"
         return f"is a record of schema {str(version)[:_SHOWN]}, and this cifar-bench reads schema 1: {advice}"
     if not _validator().is_valid(content):

@@ -57,12 +57,6 @@ GPU_ENVIRONMENT: dict[str, Any] = ENVIRONMENT | {
 }
 
 
-def environment_of(device: str) -> dict[str, Any]:
-    """What a run on that device knows of itself."""
-    facts = ENVIRONMENT if device == "cpu" else GPU_ENVIRONMENT
-    return facts | {"device": facts["device"] | {"name": device}}
-
-
 class Write(Protocol):
     """Writes one run's record and returns its path."""
 
@@ -128,14 +122,18 @@ def made(
         "run": run,
         "campaign": campaign,
         "complete": True,
-        "started": f"2026-03-{day:02}T10:{run:02}:00+00:00",
-        "finished": f"2026-03-{day:02}T10:{run:02}:50+00:00",
+        "started": f"2026-03-{day:02}T{10 + run // 60}:{run % 60:02}:00+00:00",
+        "finished": f"2026-03-{day:02}T{10 + run // 60}:{run % 60:02}:50+00:00",
         "failures": [],
         "fingerprint": FINGERPRINT,
-        "environment": environment_of(arm.partition("#")[0]),
-    }
+        "environment": ENVIRONMENT if arm.startswith("cpu") else GPU_ENVIRONMENT,
+    } | cifar
+    if "name" in facts["environment"].get("device", ()):
+        facts["environment"] = facts["environment"] | {
+            "device": facts["environment"]["device"] | {"name": facts["device"]}
+        }
     return {
-        "machine_info": {"node": "made", "cifar": facts | cifar},
+        "machine_info": {"node": "made", "cifar": facts},
         "commit_info": {},
         "benchmarks": entries,
         "datetime": facts["started"],
