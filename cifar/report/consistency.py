@@ -172,9 +172,9 @@ def statistics_of(rounds: Sequence[float]) -> dict[str, float]:
     first, third = _quartiles(data)
     return {
         "rounds": count,
+        "median": _median(data),
         "min": data[0],
         "max": data[-1],
-        "median": _median(data),
         "mean": mean,
         "total": total,
         "ops": 1 / mean,
@@ -240,8 +240,8 @@ def _epoch(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """A round's steps are within the round, its images within the epoch, and the accuracy is the checked one."""
     extra, rounds = entry["extra_info"], entry["stats"]["data"]
     steps, whole = extra.get("step_seconds"), extra.get("epoch_images")
-    if whole is not None and (extra["images"] is None or extra["images"] > whole):
-        yield "epoch_images", f"an epoch of {whole} images does not hold the {extra['images']} of a round"
+    if whole is not None and (extra["images"] or math.inf) > whole:
+        yield "epoch_images", f"an epoch has {whole} images, and a round {extra['images'] or 'says of none'}"
     if whole is not None and not steps:
         yield "epoch_images", "it is of no use without step_seconds"
     if steps and len(steps) <= len(rounds):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 300
-"""Characters of a message that holds what stands in a file."""
+"""Characters of what stands in a file that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,14 +355,14 @@ def _wrong(content: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
     version = _version(content)
     if version is not None and version != 1:
         advice = "read it with the version that wrote it, or measure again"
-        return f"is a record of schema {str(version)[:_SHOWN]}, and this cifar-bench reads schema 1: {advice}"
+        return f"is a record of schema {_short(str(version))}, and this cifar-bench reads schema 1: {advice}"
     if not _validator().is_valid(content):
         error = _first_error(content)
-        wrong = f"is no valid record: {_place(content, error.instance_path)}: {error.message[:_SHOWN]}"
+        wrong = f"is no valid record: {_place(content, error.instance_path)}: {_short(error.message)}"
     elif twice := _repeated(entry["name"].removeprefix("test_") for entry in content["benchmarks"]):
         wrong = f"holds the workload {twice} twice, so neither number can be trusted"
     elif found := consistency.contradiction(content):
-        wrong = f"contradicts itself: {_place(content, found.place)}: {found.what[:_SHOWN]}"
+        wrong = f"contradicts itself: {_place(content, found.place)}: {_short(found.what)}"
     elif named := _named_otherwise(content["machine_info"]["cifar"], path):
         wrong = f"contradicts its name: it holds {named}"
     else:
@@ -375,6 +375,11 @@ def _named_otherwise(own: Mapping[str, Any], path: Path) -> str:
     if path.name == f"{own['arm']}-{own['run']}.json" or not is_run(path):
         return ""
     return f"run {own['run']} of arm {own['arm']}"
+
+
+def _short(text: str) -> str:
+    """A text that may hold a whole file, with its beginning and its end, which says what is wrong."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
 
 
 def _version(content: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -405,7 +410,7 @@ def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - a
         place[:2] = [str(name).removeprefix("test_") if name else f"benchmark {place[1]}"]
     if place[-3:-1] == ["stats", "data"]:
         place[-3:] = [f"round {int(place[-1]) + 1}"]
-    return " / ".join(map(str, place)) or "the file"
+    return _short(" / ".join(map(str, place))) or "the file"
 
 
 def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:

@@ -60,15 +60,16 @@ def _reason(path: Path, *, alone: bool) -> str:
         return ""
     if (path / "run.json").exists():
         return "is the folder of a training (`cifar train`), not a campaign's"
-    if (path / "lesson.html").exists() or any(path.glob("*/run.json")):
+    folders = [part for part in path.iterdir() if part.is_dir()]
+    if (path / "lesson.html").exists() or (folders and all((part / "run.json").exists() for part in folders)):
         return "is a lesson's folder, not a campaign's"
     return "" if any(_files(path)) else "holds no records (*.json)"
 
 
 def _remedy(path: Path) -> str:
     """What to name instead of a path without records."""
-    folders = sorted(folder for folder in path.iterdir() if any(_files(folder))) if path.is_dir() else []
-    campaigns = [folder for folder in folders if not (folder / "run.json").exists()]
+    folders = sorted(part for part in path.iterdir() if part.is_dir()) if path.is_dir() else []
+    campaigns = [folder for folder in folders if any(_files(folder)) and not (folder / "run.json").exists()]
     return f"name one of its campaigns, such as {campaigns[-1]}" if campaigns else "name a campaign's folder"
 
 

@@ -130,6 +130,7 @@ def campaign(tmp_path_factory):
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_changed_records(mutations, tally, campaign):
     """Whatever was changed in one place is refused in a sentence, or all that was measured reads as it was.
 
