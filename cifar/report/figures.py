@@ -80,6 +80,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "cifar-bench",
+    "text.parse_math": False,  # dollars in a name are dollars
 }
 """Not matplotlib's global state: every figure is drawn and saved within it."""
 

@@ -12,7 +12,7 @@ from pytest_benchmark.stats import Stats
 from cifar.report import compare, page, record
 
 PAGES = 100
-"""One page is written for so many records that are read: its figures take a second."""
+"""One page is written for so many records that are read: its figures take seconds."""
 
 
 def entry(name, rounds, **extra):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import resource
 import shlex
 from html.parser import HTMLParser
 from pathlib import Path
@@ -481,14 +482,17 @@ def test_a_report_on_several_campaigns_leaves_theirs_alone(
 def test_a_report_without_space_names_its_folder_and_the_remedy(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Matplotlib's error for a full disk names no file; /dev/full is one that is full."""
+    """A file that may not grow beyond 10 kB is like a full disk: nothing is left of it, and the folder is named."""
     write(tmp_path / "campaign", workloads={"training[feed=memory]": (5000, 2.8)})
-    report = tmp_path / "report"
-    (report / "figures").mkdir(parents=True)
-    (report / "figures" / "throughput.svg").symlink_to("/dev/full")
-    assert cli.main(["report", str(tmp_path / "campaign"), "--out", str(report)]) == 2
+    report, (soft, hard) = tmp_path / "report", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        assert cli.main(["report", str(tmp_path / "campaign"), "--out", str(report)]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     said = capsys.readouterr().err
-    assert f"the report could not be written into {report} (No space left on device): make room" in said
+    assert f"the report could not be written into {report} (File too large): make room" in said
+    assert [path for path in report.rglob("*") if path.is_file()] == []
 
 
 HOSTILE = 'x"><script>alert(1)</script>'
@@ -507,7 +511,8 @@ def test_no_script_gets_into_a_drawing() -> None:
 
 def test_names_of_folders_are_text(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Folders, by which campaigns of one name are called, may have any name: it is shown, and obeyed nowhere."""
-    places = [tmp_path / name / "n" for name in ('a"><script>x\x1b[31m', "=1+1[b]`|", "[x](javascript:1)")]
+    names = ('a"><script>x\x1b[31m', "=1+1[b]`|", "[x](javascript:1)", "$x^{$")
+    places = [tmp_path / name / "n" for name in names]
     for day, place in enumerate(places, start=1):
         write(place, campaign="n", day=day, workloads=FEW)
     assert cli.main(["report", *map(str, places), "--out", str(tmp_path / "report")]) == 0

@@ -122,6 +122,29 @@ def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
         pytest.param(lambda c: ours(c).pop("fingerprint"), '"fingerprint" is a required', id="no fingerprint"),
         pytest.param(lambda c: ours(c)["fingerprint"].update(a=[1]), "fingerprint / a: [1]", id="nested fingerprint"),
         pytest.param(lambda c: ours(c).update(run=0), "run: 0 is less", id="run 0"),
+        pytest.param(lambda c: ours(c).update(arm='x"><script>'), "does not match", id="arm that is a tag"),
+        pytest.param(lambda c: ours(c).update(arm="../cpu"), "does not match", id="arm that leads elsewhere"),
+        pytest.param(lambda c: ours(c).update(device="\x1b[31m"), "device: ", id="device that is obeyed"),
+        pytest.param(lambda c: ours(c).update(campaign="a\nb"), "campaign: ", id="campaign of two lines"),
+        pytest.param(lambda c: ours(c).update(campaign="<b>"), "campaign: ", id="campaign that is a tag"),
+        pytest.param(lambda c: ours(c).update(campaign="x" * 100_000), "longer than 255", id="long campaign"),
+        pytest.param(
+            lambda c: c["benchmarks"][0].update(name="test_" + "x" * 100_000), "longer than 255", id="long workload"
+        ),
+        pytest.param(lambda c: c["benchmarks"][0].update(name="test_a[<b>]"), "does not match", id="workload, a tag"),
+        pytest.param(lambda c: extra(c).update(flop=10**19), "is beyond 64 bits", id="FLOP beyond 64 bits"),
+        pytest.param(lambda c: rounds(c).__setitem__(0, 1e-320), "round 1: 1e-320 is less", id="round of no length"),
+        pytest.param(lambda c: ours(c)["environment"].update(gpus=5), "gpus: 5 is not of", id="GPUs as a number"),
+        pytest.param(lambda c: ours(c)["environment"].update(gpus=[5]), "gpus / 0: 5 is not", id="a GPU as a number"),
+        pytest.param(
+            lambda c: ours(c)["environment"].update(dataset=[1]), "dataset: [1] is not", id="dataset as a list"
+        ),
+        pytest.param(
+            lambda c: ours(c)["environment"].update(software=3), "software: 3 is not", id="software as a number"
+        ),
+        pytest.param(lambda c: ours(c)["environment"].update(device="cpu"), 'device: "cpu" is', id="device as text"),
+        pytest.param(lambda c: ours(c)["fingerprint"].update(a="x" * 9999), "longer than 1000", id="long fingerprint"),
+        pytest.param(lambda c: c.update(benchmarks=[{}] * 20_000), "has more than 250 items", id="many benchmarks"),
         pytest.param(lambda c: ours(c).update(arm=""), 'arm: "" is shorter than 1 character', id="arm without a name"),
         pytest.param(lambda c: ours(c).update(complete="yes"), 'complete: "yes" is not', id="complete as text"),
         pytest.param(lambda c: ours(c).update(failures=[{"workload": "a"}]), '"reason" is a', id="failure, no reason"),
@@ -143,6 +166,7 @@ def test_damaged_records_are_refused(write: Write, tmp_path: Path, edit: Edit, c
     with pytest.raises(ValueError, match=r"--resume") as caught:
         record.read(path)
     assert str(path) in str(caught.value)
+    assert "\x1b" not in str(caught.value)
     assert complaint in str(caught.value)
 
 
