@@ -355,6 +355,13 @@ def test_workloads_have_an_order() -> None:
     assert record.in_order(names) == [names[5], names[3], names[2], names[4], names[1], names[0]]
 
 
+def test_report_asks_neither_pandas_nor_the_locale() -> None:
+    """What the user's pandas and locale say changes no number: the report's pages and tables are made without them."""
+    program = "import sys; from cifar.report import page; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 def test_reading_half_imports_quickly() -> None:
     """Records and comparisons need no TensorFlow, pandas or matplotlib to be imported, nor SciPy."""
     program = "import sys; from cifar.report import record, compare; print(*sys.modules)"
