@@ -201,7 +201,8 @@ def test_growth_runs(measure, a_record, tmp_path, runs):
     folder.mkdir()
     random = np.random.Generator(np.random.PCG64(0))
     for run in range(1, runs + 1):
-        a_record["machine_info"]["cifar"].update(run=run, complete=True)
+        ours = a_record["machine_info"]["cifar"]
+        ours.update(run=run, complete=True, finished=ours["started"])
         a_record["benchmarks"] = [entry(place, random) for place in range(WORKLOADS)]
         (folder / f"cpu-{run}.json").write_text(json.dumps(a_record, indent=1), encoding="utf-8")
     peaks = []

@@ -136,8 +136,9 @@ def begun(small, tmp_path):
     (folder / "campaign.json").write_text(json.dumps(plan | {"digest": dataset.describe(small).digest}))
     memory = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": "unknown"}
     extra = {"images": 10, "flop": None, "warmup_seconds": 1.0, "checks": ["ok"], "work": {}, "memory": memory}
-    facts = {"arm": "cpu", "device": "cpu", "run": 1, "campaign": "campaign", "complete": True, "started": "today"}
-    ours = facts | {"schema": 1, "finished": None, "failures": [], "fingerprint": {}, "environment": {}}
+    facts = {"arm": "cpu", "device": "cpu", "run": 1, "campaign": "campaign", "complete": True}
+    times = dict.fromkeys(("started", "finished"), "2026-03-01T10:00:00+00:00")
+    ours = facts | times | {"schema": 1, "failures": [], "fingerprint": {}, "environment": {}}
     timed = {"name": "test_training[feed=memory]", "extra_info": extra, "stats": {"data": [1.0], "iterations": 1}}
     (folder / "cpu-1.json").write_text(json.dumps({"machine_info": {"cifar": ours}, "benchmarks": [timed]}))
     return folder

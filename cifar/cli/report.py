@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar.cli.terminal import NOT_COMPARABLE, NOTHING_MEASURED, say
+from cifar.cli.terminal import NOT_COMPARABLE, NOTHING_MEASURED, console, say
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
     import argparse
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from cifar.report.nodes import Spread
     from cifar.report.record import Record
 
-_WIDTH_OF_FILES = 200
-"""Characters in a line of a table that goes to no terminal, whose own width would count."""
 _WIDE = 140
 _NARROW = ("workload", "ratio (95 % interval)", "verdict")
 """Where a terminal has fewer characters, these columns alone are printed; the report has them all."""
+
+
+def _print(text: str) -> None:
+    """Print what stands in files, without what a terminal would obey."""
+    print(plain(text))
 
 
 def add_judgement(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,7 @@ def _compare(options: argparse.Namespace) -> int:
     try:
         comparison = compare.compare(baseline, candidate, options.margin, options.allow)
     except compare.NotComparable as error:
-        say(str(error))
+        say(plain(str(error)))
         return NOT_COMPARABLE
     _print_comparison(comparison)
     _print_failed(comparison.left_out)
@@ -108,9 +112,12 @@ def add_report(commands: Any) -> None:  # noqa: ANN401
 def _report(options: argparse.Namespace) -> int:
     """Write the report and print its comparisons."""
     from cifar.measure import campaign  # noqa: PLC0415
-    from cifar.report import page, record  # noqa: PLC0415
+    from cifar.report import page, record, sources  # noqa: PLC0415
 
-    paths = options.paths or [campaign.latest(Path("results"))]
+    found = sources.find(options.paths or [campaign.latest(Path("results"))])
+    for reason in found.passed_over:
+        say(plain(f"passed over: {reason}"))
+    paths = found.used
     return write_report(options, record.load(*paths), options.out or page.default_folder(paths), paths)
 
 
@@ -119,23 +126,26 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
 
     Returns the exit code of the judgement that was asked for.
     """
-    from cifar.report import page  # noqa: PLC0415
+    from cifar.report import page, planned  # noqa: PLC0415
 
-    missing = _missing_gpus(sources)
+    gpus, missing = _missing_gpus(sources), planned.missing(records, sources)
     try:
-        report = page.write(records, folder, margin=options.margin, allow=options.allow, missing_gpu=missing)
+        report = page.write(
+            records, folder, margin=options.margin, allow=options.allow, missing_gpu=gpus, missing=missing
+        )
     except OSError as error:
         remedy = "make room, or let `cifar report` write it elsewhere by --out"
         message = f"the report could not be written into {folder} ({error.strerror or error}): {remedy}"
         raise OSError(error.errno, message) from error
     for comparison in report.comparisons:
         _print_comparison(comparison)
+    _print_left_out(missing)
     _print_failed(report.left_out)
     for refused in report.refused:
         say(f"{refused.candidate} and {refused.baseline} are {refused.error}")
-    print(report.answer)
-    for note in report.notes[len(missing) :]:
-        print(note)
+    _print(report.answer)
+    for note in report.notes[len(gpus) :]:
+        _print(note)
     print(f"Report: {report.html}")
     codes = [_judged(found, options) for found in report.comparisons]
     codes += [_judged_nodes(report.spreads, options.fail_on)]
@@ -148,7 +158,7 @@ def _judged(comparison: Any, options: argparse.Namespace) -> int:  # noqa: ANN40
     from cifar.report import compare  # noqa: PLC0415
 
     for hit in compare.hits(comparison, options.fail_on) if options.fail_on is not None else ():
-        print(hit)
+        _print(hit)
     return compare.exit_code(comparison, options.fail_on, strict=options.strict)
 
 
@@ -158,7 +168,7 @@ def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
 
     hits = nodes.slower(spreads, 1 - compare.loss(fail_on)) if fail_on is not None else []
     for hit in hits:
-        print(f"{fail_on} is hit: {hit}")
+        _print(f"{fail_on} is hit: {hit}")
     return int(bool(hits))
 
 
@@ -172,25 +182,29 @@ def _missing_gpus(paths: Sequence[Path]) -> list[Missing]:
 
 def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy
     """Print a table of verdicts, without the speeds where the terminal is narrow, then what was left out."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from cifar.report import compare  # noqa: PLC0415
 
-    console = Console() if Console().is_terminal else Console(width=_WIDTH_OF_FILES)
-    shown = [column for column in compare.HEADER if console.width >= _WIDE or column in _NARROW]
-    table = Table(title=f"{comparison.candidate} against {comparison.baseline}")
+    stdout = console()
+    shown = [column for column in compare.HEADER if stdout.width >= _WIDE or column in _NARROW]
+    table = Table(title=escape(plain(f"{comparison.candidate} against {comparison.baseline}")))
     for column in shown:
         table.add_column(column, overflow="fold")
     for row in compare.rows(comparison):
         cells = dict(zip(compare.HEADER, row, strict=True))
-        table.add_row(*(escape(cells[column]) for column in shown))
-    console.print(table)
-    for left_out in comparison.left_out:
-        print(f"left out: {left_out.workload or 'a whole run'} on {left_out.arm}: {left_out.reason}")
+        table.add_row(*(escape(plain(cells[column])) for column in shown))
+    stdout.print(table)
+    _print_left_out(comparison.left_out)
     for field, sides in comparison.allowed.items():
-        print(f"allowed to differ: {field}: {' and '.join(sides[0])} against {' and '.join(sides[1])}")
+        _print(f"allowed to differ: {field}: {' and '.join(sides[0])} against {' and '.join(sides[1])}")
+
+
+def _print_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Print a line for each thing that was left out."""
+    for entry in left_out:
+        _print(f"left out: {entry.workload or 'a whole run'} on {entry.arm}: {entry.reason}")
 
 
 def _print_failed(left_out: Sequence[LeftOut]) -> None:
@@ -200,4 +214,4 @@ def _print_failed(left_out: Sequence[LeftOut]) -> None:
         if entry.failed:
             failed.setdefault(entry.arm, {})[entry.workload] = None
     for arm, workloads in failed.items():
-        print(f"{len(workloads)} workload{'s' * (len(workloads) > 1)} failed on {arm}: {', '.join(workloads)}")
+        _print(f"{len(workloads)} workload{'s' * (len(workloads) > 1)} failed on {arm}: {', '.join(workloads)}")

@@ -36,6 +36,8 @@ class MissingDeviceError(RuntimeError):
 
 
 _SECONDS_BETWEEN_LINES = 3.0
+_WIDTH_OF_FILES = 200
+"""Characters in a line of a table that goes to no terminal, whose own width would count."""
 
 
 def take_devices(parser: argparse.ArgumentParser) -> None:
@@ -159,10 +161,11 @@ def steady_streams() -> None:
 
 
 def console() -> Console:
-    """Return Rich's console of stdout; a terminal is what is one, not what FORCE_COLOR says."""
+    """Return Rich's console of stdout; a terminal is what is one, not what FORCE_COLOR says, and a file is wide."""
     from rich.console import Console  # noqa: PLC0415
 
-    return Console(force_terminal=sys.stdout.isatty())
+    is_terminal = sys.stdout.isatty()
+    return Console(force_terminal=is_terminal, width=None if is_terminal else _WIDTH_OF_FILES)
 
 
 _READER = """import sys

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import cifar
 from cifar.measure import image, meter, process
-from cifar.measure.plan import MOST_RUNS, PLAN, Plan, extend, latest, make_folder, start
+from cifar.measure.plan import Plan, extend, latest, make_folder, start
 from cifar.measure.plan import read as resume
 from cifar.record import files
+from cifar.record.plan import MOST_RUNS, PLAN
 
 __all__ = ["MOST_RUNS", "PLAN", "Plan", "extend", "latest", "make_folder", "resume", "start"]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cifar.measure import devices, image, process
 from cifar.measure.devices import Missing
+from cifar.record.fingerprint import fingerprint as flat
 from cifar.record.text import plain
 
 if TYPE_CHECKING:
@@ -92,39 +93,8 @@ def written_out(fact: Any) -> Any:  # noqa: ANN401 any JSON
 
 
 def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None]:
-    """Return the flat part of `collect`'s facts that must be equal for two results to be comparable.
-
-    Names of models and versions only: nothing that differs between two runs on one node, or between two
-    nodes of one make. GPU and driver are the node's, whichever device was measured, so that the CPU and the
-    GPU of one node are comparable. None stands for what is not there or is unmeasurable; an image that cannot
-    be named is another than none.
-    """
-    places = {
-        "schema": ("schema",),
-        "workload": ("source", "workload"),
-        "dataset": ("dataset", "digest"),
-        "tensorflow": ("software", "tensorflow"),
-        "keras": ("software", "keras"),
-        "backend": ("software", "backend"),
-        "numpy": ("software", "numpy"),
-        "h5py": ("software", "h5py"),
-        "hdf5": ("software", "hdf5"),
-        "cuda_build": ("software", "cuda_build"),
-        "cudnn_build": ("software", "cudnn_build"),
-        "onednn": ("software", "onednn"),
-        "tf32": ("software", "tf32"),
-        "precision": ("software", "precision"),
-        "python": ("software", "python_release"),
-        "cpu_model": ("node", "cpu_model"),
-        "cpus": ("node", "cpus"),
-        "threads": ("device", "threads"),
-        "gpu_driver": ("driver", "version"),
-    }
-    models = {_plain(gpu, "name") for gpu in environment["gpus"]} if isinstance(environment["gpus"], list) else set()
-    gpu = ", ".join(sorted(str(model) for model in models if model)) or None
-    contained = environment["container"]["kind"] != "none"
-    image = (_plain(environment, "container", "digest") or "unknown") if contained else None
-    return {name: _plain(environment, *place) for name, place in places.items()} | {"image": image, "gpu": gpu}
+    """Return the flat part of `collect`'s facts that must be equal; see `cifar.record.fingerprint`."""
+    return flat(environment)
 
 
 def unmeasurable(reason: str, remedy: str = "") -> Facts:
@@ -135,13 +105,6 @@ def unmeasurable(reason: str, remedy: str = "") -> Facts:
 def missing(fact: Facts) -> Missing:
     """Return reason and remedy of a fact that is unmeasurable."""
     return Missing(str(fact["unmeasurable"]), str(fact.get("remedy", "")))
-
-
-def _plain(environment: Facts, *place: str) -> str | int | float | bool | None:
-    fact: Any = environment
-    for name in place:
-        fact = fact.get(name) if isinstance(fact, dict) else None
-    return fact if isinstance(fact, str | int | float | bool) else None
 
 
 # --- the node -----------------------------------------------------------------------------------------------

@@ -5,22 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from cifar.measure.devices import Missing
 from cifar.record import files
+from cifar.record.plan import PLAN, arms
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jsonschema_rs import Draft202012Validator
-
-PLAN = "campaign.json"
-MOST_RUNS = 10_000
-"""Of an arm."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +41,7 @@ class Plan:
     @property
     def arms(self) -> dict[str, str]:
         """Arm to device."""
-        seen: Counter[str] = Counter()
-        arms = {}
-        for device in self.devices:
-            seen[device] += 1
-            arms[device if seen[device] == 1 else f"{device}#{seen[device]}"] = device
-        return arms
+        return arms(self.devices)
 
     def schedule(self) -> list[tuple[str, int]]:
         """Arms and run numbers in the order in which they run.

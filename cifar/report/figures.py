@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from pathlib import Path
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from cifar.record.files import replace
 from cifar.report import compare, growth, ladder, limits
 from cifar.report.compare import Verdict
 from cifar.report.record import FAMILIES, in_order, parameters, series, words
@@ -78,6 +80,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "cifar-bench",
+    "text.parse_math": False,  # dollars in a name are dollars
 }
 """Not matplotlib's global state: every figure is drawn and saved within it."""
 
@@ -288,14 +291,20 @@ def nodes(spreads: Sequence[Spread]) -> Figure:
 
 
 def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
-    """Write `folder/name.png` (150 dpi) and `folder/name.svg` and return their paths; equal figures, equal files."""
+    """Write `folder/name.png` (150 dpi) and `folder/name.svg` and return their paths; equal figures, equal files.
+
+    A link that stands there is replaced and not followed.
+    """
     paths = Path(folder) / f"{name}.png", Path(folder) / f"{name}.svg"
+    png, svg = io.BytesIO(), io.StringIO()
     with mpl.rc_context(STYLE):
         # what savefig calls in the end, without the rehearsal that it draws first
-        FigureCanvasAgg(figure).print_png(paths[0], metadata={"Software": None})  # type: ignore[no-untyped-call]
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
         if figure.get_layout_engine() is not None:
             figure.set_layout_engine("none")  # the layout has been found
-        FigureCanvasSVG(figure).print_svg(paths[1], metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    replace(paths[0], png.getvalue())
+    replace(paths[1], svg.getvalue())
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import shlex
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from cifar.report import answer, compare, figures, limits, nodes, tables
+from cifar.record.files import replace
+from cifar.record.text import plain
+from cifar.report import answer, compare, escape, figures, limits, nodes, tables
 from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
 from cifar.report.record import by_arm, nothing_collected, words
 
@@ -130,14 +133,16 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     allow: Iterable[str] = (),
     notes: Sequence[str] = (),
     missing_gpu: Sequence[tuple[str, str]] = (),
+    missing: Sequence[LeftOut] = (),
 ) -> Report:
     """Write report.html, report.md, results.csv and figures/ into `folder` and return where they are.
 
     Each arm is compared with `baseline` (default: see `plan`); `allow` are fingerprint fields that may differ,
-    `notes` sentences to show, `missing_gpu` the reasons why there is no GPU, each with its remedy. Unless a baseline is
-    named, arms that several nodes measured are compared over all nodes first, where these are comparable (see
-    `nodes.pools`), then within each node.
-    Raises ValueError without records and for a baseline that is no arm, OSError where `folder` is not writable.
+    `notes` sentences to show, `missing_gpu` the reasons why there is no GPU, each with its remedy, `missing` what was
+    planned and has no record. Unless a baseline is named, arms that several nodes measured are compared over all nodes
+    first, where these are comparable (see `nodes.pools`), then within each node.
+    Raises ValueError without records, for a baseline that is no arm and where `figures` is a link, which leads out
+    of the folder, and OSError where `folder` is not writable. Links in the place of files are replaced.
     """
     if not records:
         message = "there are no records to report on: measure some with `cifar bench`"
@@ -150,7 +155,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     spreads = nodes.spreads(_records(arms))
     notes = [*answer.no_gpu(missing_gpu), *notes, *nodes.sentences(spreads), *nodes.apart(_records(arms))]
     said = answer.answer(arms, over, comparisons, refused, missing_gpu)
-    left_out = _left_out(arms, comparisons)
+    left_out = (*missing, *_left_out(arms, comparisons))
     view = _view(arms, pools, comparisons, refused) | {"answer": said, "left_out": _missing(left_out)}
     view |= {"notes": notes, "tables": tables.explain(arms, nodes.beside(arms, over))}
     view["command"] = _command(records, folder, margin, allow)
@@ -163,16 +168,21 @@ def _save(
     folder: Path, arms: Arms, view: dict[str, Any], drawn: Sequence[Picture]
 ) -> tuple[Path, Path, Path, tuple[Path, ...]]:
     """Write the figures, both pages and the table; return their paths, in the order of `Report`."""
+    if (folder / "figures").is_symlink():
+        message = f"{folder / 'figures'} is a link, and the figures would go where it leads: name another --out"
+        raise ValueError(message)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     files = [figures.save(picture.figure, folder / "figures", picture.name) for picture in drawn]
     view |= {"figures": [shown(picture, *paths) for picture, paths in zip(drawn, files, strict=True)]}
     html, markdown, results = folder / "report.html", folder / "report.md", folder / "results.csv"
-    for path in (html, markdown):
-        path.write_text(template(path.name).render(view), encoding="utf-8")
-    with results.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")  # in less than half of the time that pandas takes
-        writer.writerow(COLUMNS)
-        writer.writerows(rows(arms))
+    replace(html, template(html.name).render(view))
+    in_markdown = escape.markdown(view) | {"command": escape.code(view["command"])}
+    replace(markdown, template(markdown.name).render(in_markdown))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")  # in less than half of the time that pandas takes
+    writer.writerow(COLUMNS)
+    writer.writerows(rows(arms))
+    replace(results, table.getvalue())
     return html, markdown, results, tuple(path for pair in files for path in pair)
 
 
@@ -247,8 +257,8 @@ def rows(arms: Arms) -> Iterator[tuple[Any, ...]]:
         for record in records:
             for result in record.results:
                 yield (
-                    *(result.workload, result.family, arm),
-                    *(record.device, record.campaign, record.run, record.complete),
+                    *map(escape.spreadsheet, (result.workload, result.family, arm, record.device, record.campaign)),
+                    *(record.run, record.complete),
                     *(len(result.seconds), result.calls, result.images, result.median),
                     *(result.value if result.images else None, result.warmup_seconds, result.flop, result.bytes),
                     *(result.memory["host_peak_bytes"], result.memory["device_peak_bytes"]),
@@ -419,7 +429,8 @@ def shown(picture: Picture, png: Path, svg: Path) -> dict[str, Any]:
     drawing = svg.read_text(encoding="utf-8")
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{picture.name}-", drawing)
-    drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{picture.title}: {picture.text}"', 1)
+    label = Markup('<svg role="img" aria-label="{}"').format(plain(f"{picture.title}: {picture.text}"))
+    drawing = drawing.replace("<svg", label, 1)
     return {
         "name": picture.name,
         "title": picture.title,
@@ -467,13 +478,14 @@ def _bytes(value: int | None) -> str:
 
 
 def template(name: str) -> jinja2.Template:
-    """The template of a page by its name, such as `report.html` or `report.md`; only HTML is escaped."""
+    """The template of a page by its name, such as `report.html` or `report.md`; only HTML is escaped here."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=name.endswith(".html"),
+        finalize=lambda value: plain(value) if type(value) is str else value,  # Markup stays Markup
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    environment.filters["cell"] = escape.cell
     return environment.get_template(f"{name}.j2")

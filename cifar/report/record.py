@@ -8,20 +8,26 @@ import gc
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from cifar.record.files import read_json
+from cifar.record.plan import is_run
+from cifar.record.text import plain
+from cifar.report import consistency, sources
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    from jsonschema_rs import Draft202012Validator
+    from jsonschema_rs import Draft202012Validator, ValidationError
 
-REMEDY = "remove the file and continue with `cifar bench --resume`, which measures that run again"
-NOT_RECORDS = frozenset({"campaign.json"})
-"""JSON that a campaign folder holds beside its records."""
+
+_SHOWN = 300
+"""Characters of what stands in a file that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +116,18 @@ class Record:
     """Each with its workload, its reason and, where the record says so, whether it was skipped."""
     results: tuple[Result, ...]
 
+    @property
+    def began(self) -> datetime:
+        """When it started, which sorts rightly whatever the offset; before all others where the record is made up."""
+        return consistency.moment(self.started) if self.started else datetime.min.replace(tzinfo=UTC)
+
 
 def read(path: str | os.PathLike[str]) -> Record:
     """Return the record in the file `path`.
 
     Raises OSError where the file cannot be read, and ValueError, which names the file, what is wrong and the
-    remedy, where it is no JSON (cut short, say), does not fit record.schema.json, or names a workload twice.
+    remedy, where it is no JSON (cut short, say), does not fit record.schema.json, names a workload twice, or
+    contradicts itself (see `consistency`).
     """
     return _read(Path(path), lambda value: value)
 
@@ -123,18 +135,15 @@ def read(path: str | os.PathLike[str]) -> Record:
 def _read(path: Path, share: Callable[[Any], Any]) -> Record:
     """As `read`; what `share` returns for a part takes its place."""
     try:
-        # NaN and Infinity are no JSON; left as text they fail the schema at their place, which the error can name
-        content = json.loads(path.read_bytes().decode(), parse_constant=str)
+        content = read_json(path)  # NaN and Infinity come as text, and fail the schema at their place
     except ValueError as error:
-        message = f"{path} is no complete JSON ({error}): {REMEDY}"
+        message = plain(f"{path} {error}: {sources.remedy(path)}")
         raise ValueError(message) from error
-    _check(path, content)
+    if wrong := _wrong(content, path):
+        message = plain(f"{path} {wrong}")
+        raise ValueError(message)
     own = content["machine_info"]["cifar"]
     results = tuple(_result(entry, share) for entry in content["benchmarks"])
-    twice = _repeated(result.workload for result in results)
-    if twice:
-        message = f"{path} holds the workload {twice} twice, so neither number can be trusted: {REMEDY}"
-        raise ValueError(message)
     same = {key: own[key] for key in ("arm", "device", "run", "campaign", "complete", "started")}
     facts = {key: share(value) for key, value in own["environment"].items()}
     details = {"fingerprint": share(own["fingerprint"]), "environment": facts}
@@ -157,11 +166,13 @@ def nothing_collected() -> Iterator[None]:
 def load(*paths: str | os.PathLike[str]) -> list[Record]:
     """Return the records of all `paths`, each a file or a campaign's folder, in order of arm and run.
 
-    `campaign.json` in a folder is no record and is passed over; any other JSON there has to be one. A campaign in
-    which nothing was measured has no records, nor have the figures of a report that stands beside campaigns.
+    `campaign.json` in a folder is no record and is passed over, and so is what `sources.find` passes over; any other
+    JSON there has to be one. A campaign in which nothing was measured has no records, nor have the figures of a
+    report that stands beside campaigns.
     Campaigns of one name in several folders are named by these too, see `told_apart`.
     Raises OSError and ValueError as `read` does, and ValueError for a folder that is no campaign and for two
-    files that claim to be the same run of the same arm in the same campaign, or that are copies of one, wherever.
+    files that claim to be the same run of the same arm in the same campaign, or that are copies of one, wherever,
+    and for runs that `consistency.disagreement` finds.
     """
     known: dict[str, Any] = {}
 
@@ -169,11 +180,14 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
         """The first of all equal values: the runs of a campaign say mostly the same, and thousands of them fit."""
         return known.setdefault(repr(value), value)
 
-    records = [_read(file, share) for path in paths for file in _files(Path(path))]
+    records = [_read(file, share) for file in sources.find(paths).files]
     _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run, record.started))
+    if wrong := consistency.disagreement(records):
+        message = plain(wrong)
+        raise ValueError(message)
     records = told_apart(records)
     _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run))
-    return sorted(records, key=lambda record: (record.started, record.arm, record.run))
+    return sorted(records, key=lambda record: (record.began, record.arm, record.run))
 
 
 def told_apart(records: Sequence[Record]) -> list[Record]:
@@ -204,7 +218,7 @@ def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
     for record in records:
         campaigns.setdefault(record.arm, set()).add(record.campaign)
     arms: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: (record.device != "cpu", record.started, record.run)):
+    for record in sorted(records, key=lambda record: (record.device != "cpu", record.began, record.run)):
         several = len(campaigns[record.arm]) > 1
         arms.setdefault(f"{record.arm}@{record.campaign}" if several else record.arm, []).append(record)
     return {arm: sorted(runs, key=lambda record: record.run) for arm, runs in arms.items()}
@@ -300,24 +314,6 @@ def in_order(workloads: Iterable[str]) -> list[str]:
 # --- reading
 
 
-def _files(path: Path) -> list[Path]:
-    """The record files that `path`, a file or a folder, stands for."""
-    if not path.exists():
-        message = f"{path}: there is no such file or folder: name a campaign's, or measure one with `cifar bench`"
-        raise FileNotFoundError(message)
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.glob("*.json") if file.name not in NOT_RECORDS)
-    if path.name == "figures" and (path.parent / "report.html").exists():
-        return []  # `results/nodes-100/*/` names it too
-    if not files and not any((path / name).exists() for name in NOT_RECORDS):
-        inside = sorted(str(folder) for folder in path.iterdir() if any(folder.glob("*.json")))
-        remedy = f"name one of its campaigns, such as {inside[-1]}" if inside else "name a campaign's folder"
-        message = f"{path} holds no records (*.json): {remedy}, or measure one with `cifar bench`"
-        raise ValueError(message)
-    return files
-
-
 def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) -> None:
     """Raise ValueError for two records of one key, which would count one measurement twice."""
     seen: dict[Hashable, Record] = {}
@@ -328,7 +324,7 @@ def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) 
                 f"{first.path} and {record.path} both claim to be run {record.run} of arm {record.arm} in campaign "
                 f"{record.campaign}: name each file once, and keep one of two copies"
             )
-            raise ValueError(message)
+            raise ValueError(plain(message))
 
 
 def _names(places: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], str]:
@@ -339,7 +335,7 @@ def _names(places: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], str]:
     }
     names: dict[tuple[str, Path], str] = {}
     for length in range(2, max(map(len, parts.values()), default=0) + 1):
-        names = {place: "/".join(path[-length:]) for place, path in parts.items()}
+        names = {place: plain("/".join(path[-length:])) for place, path in parts.items()}
         if len(set(names.values())) == len(names):
             break
     return names
@@ -354,20 +350,55 @@ def _validator() -> Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(json.loads(schema))
 
 
-def _check(path: Path, content: Any) -> None:  # noqa: ANN401 - any JSON
-    """Raise ValueError, which says where, unless `content` fits the schema."""
-    errors = {tuple(error.instance_path): error for error in _validator().iter_errors(content)}
-    if not errors:
-        return
-    if other := errors.get(("machine_info", "cifar", "schema")):
-        message = (
-            f"{path} is a record of schema {other.instance!r}, and this cifar-bench reads schema 1: "
-            f"read it with the version that wrote it, or measure again"
-        )
+def _wrong(content: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
+    """What is wrong with the content of the file `path`, and the remedy; empty where it is a record to trust."""
+    version = _version(content)
+    if version is not None and version != 1:
+        advice = "read it with the version that wrote it, or measure again"
+        return f"is a record of schema {_short(str(version))}, and this cifar-bench reads schema 1: {advice}"
+    if not _validator().is_valid(content):
+        error = _first_error(content)
+        wrong = f"is no valid record: {_place(content, error.instance_path)}: {_short(error.message)}"
+    elif twice := _repeated(entry["name"].removeprefix("test_") for entry in content["benchmarks"]):
+        wrong = f"holds the workload {twice} twice, so neither number can be trusted"
+    elif found := consistency.contradiction(content):
+        wrong = f"contradicts itself: {_place(content, found.place)}: {_short(found.what)}"
+    elif named := _named_otherwise(content["machine_info"]["cifar"], path):
+        wrong = f"contradicts its name: it holds {named}"
     else:
-        where = max(errors, key=len)
-        message = f"{path} is no valid record: {_place(content, where)}: {errors[where].message[:200]}; {REMEDY}"
-    raise ValueError(message)
+        return ""
+    return f"{wrong}; {sources.remedy(path)}"
+
+
+def _named_otherwise(own: Mapping[str, Any], path: Path) -> str:
+    """Which run a file holds that lies in a campaign's folder under another run's name; empty where it does not."""
+    if path.name == f"{own['arm']}-{own['run']}.json" or not is_run(path):
+        return ""
+    return f"run {own['run']} of arm {own['arm']}"
+
+
+def _short(text: str) -> str:
+    """A text that may hold a whole file, with its beginning and its end, which says what is wrong."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
+
+
+def _version(content: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The version of the schema that a record names; None where it names none."""
+    for name in ("machine_info", "cifar", "schema"):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+def _first_error(content: Any) -> ValidationError:  # noqa: ANN401 - any JSON
+    """The first of what does not fit the schema: to find them all takes gigabytes where they are millions."""
+    import jsonschema_rs  # noqa: PLC0415 - as in `_validator`
+
+    try:
+        _validator().validate(content)
+    except jsonschema_rs.ValidationError as error:
+        return error
+    message = "the record fits the schema"
+    raise AssertionError(message)
 
 
 def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - any JSON
@@ -379,7 +410,7 @@ def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - a
         place[:2] = [str(name).removeprefix("test_") if name else f"benchmark {place[1]}"]
     if place[-3:-1] == ["stats", "data"]:
         place[-3:] = [f"round {int(place[-1]) + 1}"]
-    return " / ".join(map(str, place)) or "the file"
+    return _short(" / ".join(map(str, place))) or "the file"
 
 
 def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:

@@ -122,7 +122,7 @@ def test_ratios_of_nothing_are_an_empty_figure() -> None:
 
 def test_warmup_counts_calls_not_rounds(write: Write, tmp_path: Path) -> None:
     """A round of 8 calls is an eighth of its seconds beside the first call."""
-    write(tmp_path, workloads={"training[feed=memory]": (10, 8.0)}, extra={"calls": 8}, noise=0.0, shift=0.0)
+    write(tmp_path, workloads={"training[feed=memory]": (80, 8.0)}, extra={"calls": 8}, noise=0.0, shift=0.0)
     (axes,) = figures.warmup(by_arm(load(tmp_path))).axes
     assert sorted({round(float(x), 6) for line in axes.lines for x in line.get_xdata()}) == [1.0, 24.4]
 

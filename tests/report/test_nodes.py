@@ -327,6 +327,7 @@ def test_before_and_after_on_the_same_nodes(write, tmp_path):
             environment = ENVIRONMENT | {"node": {"hostname": node}}
             for arm, run in (("cpu", 1), ("cpu", 2), ("gpu", 1), ("gpu", 2)):
                 same = {"campaign": node, "environment": environment, "day": day, "workloads": FEW}
+                same |= {"seed": int(node[-1])}
                 write(tmp_path / job / node, arm, run, **same)
     records = record.load(*sorted(tmp_path.glob("*/*")))
     found = page.write(records, tmp_path / "report")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import resource
 import shlex
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from cifar import cli
-from cifar.report import page
+from cifar.report import answer, page
 from cifar.report.record import by_arm, load
 
 if TYPE_CHECKING:
@@ -109,7 +113,11 @@ def test_dataset_stands_in_the_second_line(report: Any) -> None:
 @pytest.mark.parametrize(
     ("environment", "fingerprint", "expected"),
     [
-        ({"dataset": {"synthetic": False, "digest": "ab" * 32}}, {}, "Dataset: CIFAR-10, digest abababababab."),
+        (
+            {"dataset": {"synthetic": False, "digest": "ab" * 32}},
+            {},
+            "Dataset: data that are not CIFAR-10 as published, digest abababababab.",
+        ),
         ({}, {}, "Dataset: not named."),
         ({}, {"dataset": "cd" * 32}, "Dataset: not named, digest cdcdcdcdcdcd."),
     ],
@@ -217,7 +225,7 @@ def test_unequal_numbers_of_runs_are_named(report: Any, write: Write, tmp_path: 
 
 def test_not_comparable_gives_the_fields_and_no_ratio(report: Any) -> None:
     """Other data is no ratio: the answer, the page and the report say which field differs, with its values."""
-    found = report({"cpu": {}, "gpu": {"fingerprint": {"dataset": "c" * 64}}})
+    found = report({"cpu": {}, "gpu": {"fingerprint": {"dataset": "c" * 64}, "environment": {}}})
     assert found.comparisons == ()
     assert [(refused.baseline, refused.candidate) for refused in found.refused] == [("cpu", "gpu")]
     assert found.answer.startswith("gpu and cpu are not comparable, for these differ: ")
@@ -481,11 +489,122 @@ def test_a_report_on_several_campaigns_leaves_theirs_alone(
 def test_a_report_without_space_names_its_folder_and_the_remedy(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Matplotlib's error for a full disk names no file; /dev/full is one that is full."""
+    """A file that may not grow beyond 10 kB is like a full disk: nothing is left of it, and the folder is named."""
     write(tmp_path / "campaign", workloads={"training[feed=memory]": (5000, 2.8)})
-    report = tmp_path / "report"
-    (report / "figures").mkdir(parents=True)
-    (report / "figures" / "throughput.svg").symlink_to("/dev/full")
-    assert cli.main(["report", str(tmp_path / "campaign"), "--out", str(report)]) == 2
+    report, (soft, hard) = tmp_path / "report", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        assert cli.main(["report", str(tmp_path / "campaign"), "--out", str(report)]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     said = capsys.readouterr().err
-    assert f"the report could not be written into {report} (No space left on device): make room" in said
+    assert f"the report could not be written into {report} (File too large): make room" in said
+    assert [path for path in report.rglob("*") if path.is_file()] == []
+
+
+HOSTILE = 'x"><script>alert(1)</script>'
+
+
+def test_no_script_gets_into_a_drawing() -> None:
+    """Names in the words that describe a drawing cannot end the attribute in which they stand."""
+    from types import SimpleNamespace  # noqa: PLC0415 a file that was read
+
+    picture = page.Picture("ratios", f"{HOSTILE} against cpu", "text", Figure())
+    drawing = SimpleNamespace(name="ratios.svg", read_text=lambda encoding: "<?xml?><svg></svg>")  # noqa: ARG005
+    shown = page.shown(picture, Path("ratios.png"), drawing)  # type: ignore[arg-type]
+    assert "<script" not in shown["svg"]
+    assert "&#34;&gt;&lt;script&gt;" in shown["svg"]
+
+
+def test_names_of_folders_are_text(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders, by which campaigns of one name are called, may have any name: it is shown, and obeyed nowhere."""
+    names = ('a"><script>x\x1b[31m', "=1+1[b]`|", "[x](javascript:1)", "$x^{$")
+    places = [tmp_path / name / "n" for name in names]
+    for day, place in enumerate(places, start=1):
+        write(place, campaign="n", day=day, workloads=FEW)
+    assert cli.main(["report", *map(str, places), "--out", str(tmp_path / "report")]) == 0
+    found = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "report").glob("*.*")}
+    printed = "".join(capsys.readouterr())
+    assert "\x1b" not in printed + "".join(found.values())
+    assert "<script" not in found["report.html"]
+    (command,) = re.findall(r"^(``+) (.* )\1 writes this report again\.$", found["report.md"], re.MULTILINE)
+    assert "<script" not in found["report.md"].replace(command[1], "")  # a code span is shown as it is
+    assert "&lt;script>x\\\\x1b[31m" in found["report.md"]
+    assert "[x](javascript" not in found["report.md"].replace(command[1], "")
+    assert "'=1+1[b]`|/n" in found["results.csv"]
+    assert "=1+1[b]`|/n" in printed.replace("\n", "")
+
+
+def test_page_allows_nothing_but_its_own_style(report: Any) -> None:
+    """Whatever got into the page, a browser would run no script and fetch nothing."""
+    content = report({"cpu": {}}, runs=(1,)).html.read_text(encoding="utf-8")
+    (policy,) = re.findall('<meta http-equiv="Content-Security-Policy" content="([^"]*)">', content)
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+    assert content.index("Content-Security-Policy") < content.index("<title>")
+
+
+def test_links_in_the_place_of_files_are_replaced(report: Any, tmp_path: Path) -> None:
+    """A link that was planted as a file of the report is replaced; what it led to stays as it was."""
+    victim, names = tmp_path / "victim", ("report.html", "report.md", "results.csv", "figures/warmup.png")
+    victim.write_text("precious")
+    (tmp_path / "report" / "figures").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "report" / name).symlink_to(victim)
+    report({"cpu": {}}, runs=(1,))
+    assert victim.read_text() == "precious"
+    assert not any((tmp_path / "report" / name).is_symlink() for name in names)
+
+
+def test_a_link_in_the_place_of_the_figures_is_refused(report: Any, tmp_path: Path) -> None:
+    """Figures would go to where the link leads."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "figures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"figures is a link, .*: name another --out"):
+        report({"cpu": {}}, runs=(1,))
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
+def test_runs_that_are_missing_from_a_campaign_are_said(report: Any, tmp_path: Path, capsys: Any) -> None:
+    """What was planned and has no record stands under what was left out: the report is of an interrupted campaign."""
+    report({"cpu": {}, "gpu": {"faster": 20}}, runs=(1, 2))
+    plan = {"devices": ["cpu", "gpu", "cpu"], "runs": 3, "effort": "quick", "dataset": "x", "digest": "y"}
+    (tmp_path / "campaign" / "campaign.json").write_text(json.dumps(plan))
+    assert cli.main(["report", str(tmp_path / "campaign")]) == 0
+    printed = capsys.readouterr().out
+    said = (tmp_path / "campaign" / "report.md").read_text(encoding="utf-8")
+    for arm, count in (("cpu", "1 of 3 planned runs has"), ("cpu#2", "3 of 3 planned runs have")):
+        reason = f"{count} no record: `cifar bench --resume --out {tmp_path}/campaign` measures what is missing"
+        assert f"left out: a whole run on {arm}: {reason}\n" in printed
+        assert f"| (whole run) | {arm} | {reason.replace('`', chr(92) + '`')} |" in said
+    assert cli.main(["report", str(tmp_path / "campaign" / "cpu-1.json"), "--out", str(tmp_path / "one")]) == 0
+    assert "planned" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"synthetic": False, "digest": answer.PUBLISHED}, "Dataset: CIFAR-10, digest c212c2c6de88."),
+        (
+            {"synthetic": False, "digest": "ab" * 32},
+            "Dataset: data that are not CIFAR-10 as published, digest abababababab.",
+        ),
+        (
+            {"synthetic": True, "digest": "5f" * 32},
+            "Dataset: a made-up stand-in for CIFAR-10, digest 5f5f5f5f5f5f.",
+        ),
+        ({}, "Dataset: not named."),
+    ],
+)
+def test_dataset_is_known_by_its_digest(write: Write, tmp_path: Path, facts: object, expected: str) -> None:
+    """CIFAR-10 is what has the digest of CIFAR-10, whatever the record calls it."""
+    environment = {"dataset": facts} if facts else {}
+    assert answer.dataset(load(write(tmp_path, environment=environment, fingerprint={}))) == expected
+
+
+def test_digest_of_cifar_10_is_that_of_the_published_arrays() -> None:
+    """The report's literal is what `cifar prepare` writes into the file of the published arrays."""
+    from cifar.workload import dataset, published  # noqa: PLC0415 the other half of the house
+
+    lines = "".join(f"{name} {published.CIFAR_10.arrays[name]}\n" for name in dataset.ARRAYS)
+    assert hashlib.sha256(lines.encode()).hexdigest() == answer.PUBLISHED

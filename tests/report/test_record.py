@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Edit = Callable[[dict[str, Any]], Any]
 
+PLAN = json.dumps({"devices": ["cpu"], "runs": 1})
+"""Of the campaign whose run a file is."""
+
 
 def ours(content: dict[str, Any]) -> dict[str, Any]:
     """Our own part of a record."""
@@ -85,8 +88,9 @@ def test_a_whole_epoch_is_taken_apart(write: Write, tmp_path: Path) -> None:
 
 def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
     """A round may be several calls, and says how many, or does not."""
-    assert record.read(write(tmp_path, extra={"calls": 8})).results[0].calls == 8
-    assert record.read(write(tmp_path, extra={"calls": None})).results[0].calls is None
+    few = {"training[feed=memory]": (4_000, 2.0)}
+    assert record.read(write(tmp_path, workloads=few, extra={"calls": 8})).results[0].calls == 8
+    assert record.read(write(tmp_path, workloads=few, extra={"calls": None})).results[0].calls is None
 
 
 @pytest.mark.parametrize(
@@ -118,6 +122,29 @@ def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
         pytest.param(lambda c: ours(c).pop("fingerprint"), '"fingerprint" is a required', id="no fingerprint"),
         pytest.param(lambda c: ours(c)["fingerprint"].update(a=[1]), "fingerprint / a: [1]", id="nested fingerprint"),
         pytest.param(lambda c: ours(c).update(run=0), "run: 0 is less", id="run 0"),
+        pytest.param(lambda c: ours(c).update(arm='x"><script>'), "does not match", id="arm that is a tag"),
+        pytest.param(lambda c: ours(c).update(arm="../cpu"), "does not match", id="arm that leads elsewhere"),
+        pytest.param(lambda c: ours(c).update(device="\x1b[31m"), "device: ", id="device that is obeyed"),
+        pytest.param(lambda c: ours(c).update(campaign="a\nb"), "campaign: ", id="campaign of two lines"),
+        pytest.param(lambda c: ours(c).update(campaign="<b>"), "campaign: ", id="campaign that is a tag"),
+        pytest.param(lambda c: ours(c).update(campaign="x" * 100_000), "longer than 255", id="long campaign"),
+        pytest.param(
+            lambda c: c["benchmarks"][0].update(name="test_" + "x" * 100_000), "longer than 255", id="long workload"
+        ),
+        pytest.param(lambda c: c["benchmarks"][0].update(name="test_a[<b>]"), "does not match", id="workload, a tag"),
+        pytest.param(lambda c: extra(c).update(flop=10**19), "is beyond 64 bits", id="FLOP beyond 64 bits"),
+        pytest.param(lambda c: rounds(c).__setitem__(0, 1e-320), "round 1: 1e-320 is less", id="round of no length"),
+        pytest.param(lambda c: ours(c)["environment"].update(gpus=5), "gpus: 5 is not of", id="GPUs as a number"),
+        pytest.param(lambda c: ours(c)["environment"].update(gpus=[5]), "gpus / 0: 5 is not", id="a GPU as a number"),
+        pytest.param(
+            lambda c: ours(c)["environment"].update(dataset=[1]), "dataset: [1] is not", id="dataset as a list"
+        ),
+        pytest.param(
+            lambda c: ours(c)["environment"].update(software=3), "software: 3 is not", id="software as a number"
+        ),
+        pytest.param(lambda c: ours(c)["environment"].update(device="cpu"), 'device: "cpu" is', id="device as text"),
+        pytest.param(lambda c: ours(c)["fingerprint"].update(a="x" * 9999), "longer than 1000", id="long fingerprint"),
+        pytest.param(lambda c: c.update(benchmarks=[{}] * 20_000), "has more than 250 items", id="many benchmarks"),
         pytest.param(lambda c: ours(c).update(arm=""), 'arm: "" is shorter than 1 character', id="arm without a name"),
         pytest.param(lambda c: ours(c).update(complete="yes"), 'complete: "yes" is not', id="complete as text"),
         pytest.param(lambda c: ours(c).update(failures=[{"workload": "a"}]), '"reason" is a', id="failure, no reason"),
@@ -135,9 +162,11 @@ def test_damaged_records_are_refused(write: Write, tmp_path: Path, edit: Edit, c
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
+    (tmp_path / "campaign.json").write_text(PLAN)
     with pytest.raises(ValueError, match=r"--resume") as caught:
         record.read(path)
     assert str(path) in str(caught.value)
+    assert "\x1b" not in str(caught.value)
     assert complaint in str(caught.value)
 
 
@@ -154,17 +183,18 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str, complaint: str)
     """JSON cut mid-file, and files of another kind, are a ValueError with the file and the remedy."""
     path = tmp_path / "cpu-1.json"
     path.write_text(text)
+    (tmp_path / "campaign.json").write_text(PLAN)
     with pytest.raises(ValueError, match=r"cpu-1\.json.*remove the file") as caught:
         record.read(path)
     assert complaint in str(caught.value)
 
 
 def test_round_beyond_float_is_refused(write: Write, tmp_path: Path) -> None:
-    """A number too large for a float is read as infinity by Python, and refused."""
+    """A number too large for a float is refused, which Python reads as infinity."""
     path = write(tmp_path, rounds=1)
     content = json.loads(path.read_text())
     path.write_text(path.read_text().replace(repr(rounds(content)[0]), "1e999", 1))
-    with pytest.raises(ValueError, match="round 1: null is not"):
+    with pytest.raises(ValueError, match="holds the number 1e999, which is beyond 64 bits"):
         record.read(path)
 
 
@@ -323,6 +353,13 @@ def test_workloads_have_an_order() -> None:
         *("forward[batch=32,input=host]", "forward[batch=1,input=device]", "training[feed=memory]"),
     ]
     assert record.in_order(names) == [names[5], names[3], names[2], names[4], names[1], names[0]]
+
+
+def test_report_asks_neither_pandas_nor_the_locale() -> None:
+    """What the user's pandas and locale say changes no number: the report's pages and tables are made without them."""
+    program = "import sys; from cifar.report import page; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_reading_half_imports_quickly() -> None:

@@ -1,0 +1,39 @@
+"""Planned: the runs that a campaign was to measure and has no record of."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cifar.record.plan import planned_runs
+from cifar.report.compare import LeftOut
+from cifar.report.record import by_arm
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    from cifar.report.record import Record
+
+
+def missing(records: Sequence[Record], sources: Iterable[str | os.PathLike[str]]) -> list[LeftOut]:
+    """Return what the campaigns' folders among `sources` planned and `records`, which stand there, do not hold.
+
+    Files are passed over: who names some runs of a campaign wants no others.
+    """
+    names = {(run.path.parent, run.arm): arm for arm, runs in by_arm(records).items() for run in runs}
+    found = []
+    for folder in dict.fromkeys(map(Path, sources)):
+        for arm, runs in planned_runs(folder).items():
+            known = {record.run for record in records if (record.path.parent, record.arm) == (folder, arm)}
+            count = len(set(range(1, runs + 1)) - known)
+            if count:
+                found.append(LeftOut("", names.get((folder, arm), arm), _reason(folder, count, runs)))
+    return found
+
+
+def _reason(folder: Path, count: int, runs: int) -> str:
+    """Why so many of the planned runs are not there, and what measures them."""
+    which = f"{count} of {runs} planned runs ha{'s' if count == 1 else 've'} no record"
+    return f"{which}: `cifar bench --resume --out {shlex.quote(str(folder))}` measures what is missing"

@@ -1,0 +1,280 @@
+"""Consistency: what a record says in two ways, or two records against each other, is refused by file and field."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from pytest_benchmark.stats import Stats
+
+from cifar.record.fingerprint import fingerprint
+from cifar.report import consistency, record
+
+from .conftest import benchmark, made
+
+FORWARD, TRAINING = 30_877_696, 90_863_616
+"""FLOP of an image."""
+MATMUL, COPY = "peak[what=matmul,type=float32]", "peak[what=host-copy]"
+GENERATOR, NETWORK = "generator[by=ours,batch=250]", "forward[batch=250,input=host]"
+ROUNDS = [0.0411, 0.0423, 0.0409, 0.0431, 0.0415, 0.0412]
+
+
+def complete(workload, rounds, images=None, **changes):
+    """A benchmark with all that pytest-benchmark writes of it."""
+    nothing = {"flop": None, "bytes": None, "needs": {}, "work": {}}
+    entry = benchmark(workload, images, rounds, **nothing | changes)
+    stats = Stats()
+    stats.data = entry["stats"]["data"]
+    entry["stats"] |= stats.as_dict()
+    return entry | {"param": workload.partition("[")[2].rstrip("]") or None, "params": {"batch": 250, "way": "a"}}
+
+
+def content(arm="cpu", run=1, **options):
+    """A whole record of a CPU, or of a GPU."""
+    steps = {"step_seconds": [9.0, 0.04, 0.04], "epoch_images": 50_000, "accuracy": 0.5123}
+    warm = {"warmup_seconds": 1.5}
+    whole = made(arm, run, workloads={}, **options)
+    ours = whole["machine_info"]["cifar"]
+    ours["environment"] |= {"software": {"tensorflow": "2.21.0", "tf32": True}, "node": {"cpus": 2}}
+    ours["fingerprint"] = fingerprint(ours["environment"])
+    scale = 1 + run / 1000
+    rounds = [seconds * scale for seconds in ROUNDS]
+    whole["benchmarks"] = [
+        complete(NETWORK, rounds, images=500, flop=500 * FORWARD, needs={MATMUL: 500 * FORWARD}, calls=2, **warm),
+        complete("forward[batch=250,by=predict]", rounds[:2], images=750, flop=750 * FORWARD, calls=3, **warm),
+        complete("prediction[feed=generator]", rounds[:1], images=500, needs={MATMUL: 500 * FORWARD}, **warm),
+        complete(GENERATOR, rounds[:4], images=50_000, needs={COPY: 50_000 * 15_360}, **warm),
+        complete("generator[by=lesson,batch=250]", rounds[:1], images=500, work={"batches": "rows 0 to 499"}, **warm),
+        complete("training[by=lesson]", rounds[:2], images=1500, flop=1500 * TRAINING, **warm, **steps),
+        complete("training[by=aligned]", rounds[1:3], images=1500, flop=1500 * TRAINING, **warm, **steps),
+        complete("startup[stage=import]", rounds[:1], warmup_seconds=None),
+    ]
+    whole["benchmarks"][5]["extra_info"]["checks"] = ["after an epoch: accuracy 0.512"]
+    whole["benchmarks"][5]["extra_info"]["epoch_seconds"] = 40.0
+    return whole
+
+
+def ours(whole):
+    """Our own part of a record."""
+    return whole["machine_info"]["cifar"]
+
+
+def extra(whole, place=0):
+    """The extra_info of a benchmark."""
+    return whole["benchmarks"][place]["extra_info"]
+
+
+def stats(whole, place=0):
+    """The statistics of a benchmark."""
+    return whole["benchmarks"][place]["stats"]
+
+
+def scaled(whole):
+    """All rounds 0.9 of what they were."""
+    stats(whole)["data"] = [seconds * 0.9 for seconds in stats(whole)["data"]]
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        pytest.param(scaled, f"{NETWORK} / stats / median: it is 0.0413", id="rounds scaled"),
+        pytest.param(lambda c: stats(c)["data"].pop(), "stats / rounds: it is 6, and the rounds give 5", id="deleted"),
+        *(
+            pytest.param(
+                lambda c, name=name: stats(c).update({name: stats(c)[name] * 1.01}), f"stats / {name}", id=name
+            )
+            for name in ("min", "max", "mean", "median", "total", "stddev", "ops", "q1", "q3", "iqr")
+        ),
+        pytest.param(
+            lambda c: extra(c).update(images=1500), f"{NETWORK} / extra_info / images", id="images of a batch"
+        ),
+        pytest.param(lambda c: extra(c, 3).update(images=150_000), f"{GENERATOR} / extra_info / images", id="an epoch"),
+        pytest.param(lambda c: extra(c, 4).update(images=1500), "1500 are not those of 1 calls on rows 0", id="rows"),
+        pytest.param(lambda c: extra(c, 2).update(images=1500), "prediction[feed=generator] / extra_info", id="needs"),
+        pytest.param(
+            lambda c: extra(c, 6).update(images=4500), "each, and in training[by=lesson]", id="FLOP of an image"
+        ),
+        pytest.param(lambda c: extra(c, 1).update(calls=4), "cannot be shared out among 4 calls", id="calls"),
+        pytest.param(lambda c: extra(c, 7).update(calls=2), "calls: 2 calls have no warm-up", id="calls of one"),
+        pytest.param(lambda c: extra(c, 5).update(images=None), "epoch_images: an epoch has 50000", id="no images"),
+        pytest.param(lambda c: extra(c, 6).update(epoch_images=150_000), "it is 150000, and 50000 in", id="epochs"),
+        pytest.param(lambda c: extra(c, 5).update(step_seconds=[9.0, 0.04]), "are not one for the warm-up", id="steps"),
+        pytest.param(lambda c: extra(c, 5).update(step_seconds=[]), "of no use without step_seconds", id="no steps"),
+        pytest.param(
+            lambda c: extra(c, 5)["step_seconds"].__setitem__(2, 4.0), "longer than its round", id="long step"
+        ),
+        pytest.param(
+            lambda c: extra(c, 5).update(epoch_seconds=0.01), "epoch_seconds: 0.01 is shorter", id="short epoch"
+        ),
+        pytest.param(
+            lambda c: extra(c, 5).update(accuracy=0.9), "accuracy: it is 0.9, and the checks say", id="accuracy"
+        ),
+        pytest.param(lambda c: c["benchmarks"][0].update(fullname="a.py::test_b"), "fullname", id="full name"),
+        pytest.param(
+            lambda c: c["benchmarks"][0].update(param="batch=32"), "/ param: it is 'batch=32'", id="parameter"
+        ),
+        pytest.param(lambda c: c["benchmarks"][0]["params"].update(batch=32), "params / batch: it is 32", id="batch"),
+        pytest.param(
+            lambda c: ours(c)["environment"]["software"].update(tensorflow="2.20.0"),
+            "fingerprint / tensorflow",
+            id="environment",
+        ),
+        pytest.param(
+            lambda c: ours(c)["fingerprint"].update(cpus=64), "fingerprint / cpus: it is 64", id="fingerprint"
+        ),
+        pytest.param(lambda c: ours(c).update(device="gpu"), "arm: 'cpu' is no arm of the device 'gpu'", id="device"),
+        pytest.param(
+            lambda c: ours(c).update(device="gpu", arm="gpu"), "environment / device / name", id="another arm"
+        ),
+        pytest.param(lambda c: ours(c)["environment"]["device"].update(gpu="NVIDIA H100"), "device / gpu", id="a GPU"),
+        pytest.param(lambda c: ours(c)["environment"]["device"].update(kind="gpu"), "device / kind", id="kind"),
+        pytest.param(
+            lambda c: extra(c)["memory"].update(device_peak_bytes=9), "memory / device_peak_bytes", id="memory"
+        ),
+        pytest.param(lambda c: ours(c).update(finished="2020-01-01T00:00:00+00:00"), "finished", id="before it began"),
+        pytest.param(lambda c: ours(c).update(finished=None), "finished: it has no time although", id="not finished"),
+        pytest.param(
+            lambda c: ours(c).update(started="today"), "started: 'today' is no time in ISO 8601", id="no time"
+        ),
+        pytest.param(lambda c: ours(c).update(started="2026-03-01T10:00:00"), "no offset from UTC", id="no offset"),
+        pytest.param(lambda c: c.update(datetime="2020-01-01T00:00:00+00:00"), "is after the file was", id="written"),
+    ],
+)
+def test_records_that_contradict_themselves_are_refused(tmp_path, edit, field):
+    """What one place says and another does not is a ValueError with the file, the field and both values."""
+    whole = content()
+    path = tmp_path / "cpu-1.json"
+    path.write_text(json.dumps(whole))
+    record.read(path)
+    edit(whole)
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match=r"cpu-1\.json contradicts itself: ") as caught:
+        record.read(path)
+    assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("arm", ["cpu", "cpu#2", "gpu", "gpu:1", "gpu:1#3"])
+def test_arms_of_a_device(tmp_path, arm):
+    """An arm is its device, one of several on it, or, later, a backend's."""
+    (tmp_path / "a.json").write_text(json.dumps(content(arm)))
+    assert record.read(tmp_path / "a.json").arm == arm
+    whole = content(arm)
+    ours(whole)["arm"] = f"jax:{arm}"
+    (tmp_path / "a.json").write_text(json.dumps(whole))
+    assert record.read(tmp_path / "a.json").arm == f"jax:{arm}"
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_statistics_are_pytest_benchmarks(count):
+    """Every statistic of any number of rounds is what pytest-benchmark computes."""
+    drawn = random.Random(count)  # noqa: S311 - no secret
+    theirs = Stats()
+    theirs.data = [drawn.lognormvariate(0, 0.3) for _ in range(count)]
+    expected = theirs.as_dict()
+    found = consistency.statistics_of(theirs.data)
+    assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-12, abs=1e-12)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two runs of a campaign in a folder, the second changed by a function of its content, and loaded."""
+
+    def pair(edit):
+        (tmp_path / "campaign.json").write_text(json.dumps({"devices": ["cpu"], "runs": 2}))
+        for run in (1, 2):
+            whole = content(run=run)
+            if run == 2:
+                edit(whole)
+            (tmp_path / f"cpu-{run}.json").write_text(json.dumps(whole))
+        return record.load(tmp_path)
+
+    return pair
+
+
+def more_images(whole):
+    """Twice the images of a workload that says it consistently."""
+    whole["benchmarks"][4] = complete(
+        *("generator[by=lesson,batch=250]", [0.05]),
+        images=1000,
+        work={"batches": "rows 0 to 999"},
+        warmup_seconds=1.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        pytest.param(
+            lambda c: c.update(benchmarks=content(run=1)["benchmarks"]), "have the same rounds to the bit", id="copy"
+        ),
+        pytest.param(
+            lambda c: c["benchmarks"].__setitem__(0, content(run=1)["benchmarks"][0]),
+            f"have the same rounds to the bit of {NETWORK}, so one is a copy of the other",
+            id="copy of a part",
+        ),
+        pytest.param(
+            more_images, "a call of generator[by=lesson,batch=250] has 1000 images, and 500 in", id="other work"
+        ),
+        pytest.param(lambda c: ours(c).update(campaign="b"), "is of campaign b, and", id="other campaign"),
+    ],
+)
+def test_records_against_each_other_are_refused(pair, tmp_path, edit, said):
+    """Two runs that cannot both be true are a ValueError with both files."""
+    assert len(pair(lambda _: None)) == 2
+    with pytest.raises(ValueError, match=r"cpu-1\.json") as caught:
+        pair(edit)
+    assert said in str(caught.value)
+    assert str(tmp_path / "cpu-2.json") in str(caught.value)
+
+
+def test_a_run_of_single_rounds_is_known_by_all_of_them(pair):
+    """Start-up has one round a stage: two runs of it that agree in all are copies, and in one they may agree."""
+
+    def single(run):
+        return [complete(f"startup[stage=a{place}]", [0.01 * place * run]) for place in (1, 2)]
+
+    def only_single(whole, second):
+        whole["benchmarks"] = single(second)
+
+    with pytest.raises(ValueError, match="the same rounds to the bit of all workloads"):
+        pair_of(pair, lambda whole: only_single(whole, 1), single(1))
+    assert len(pair_of(pair, lambda whole: only_single(whole, 1.01), single(1))) == 2
+
+
+def pair_of(pair, edit, first):
+    """The pair whose first run has these benchmarks."""
+    pair(lambda _: None)
+    records = pair(edit)
+    path = records[0].path
+    whole = json.loads(path.read_text())
+    whole["benchmarks"] = first
+    path.write_text(json.dumps(whole))
+    return record.load(path.parent)
+
+
+def test_another_unit_of_one_version_is_refused(tmp_path):
+    """Seconds and images/s of one workload are not put beside each other, in whatever campaign they were measured."""
+    for day, images in ((1, 100), (2, None)):
+        whole = content(day=day, campaign=f"day{day}")
+        ours(whole)["fingerprint"]["workload"] = "ab" * 32
+        whole["benchmarks"] = [complete("new", [0.1 * day], images=images, warmup_seconds=1.0)]
+        (tmp_path / f"{day}.json").write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match=r"2\.json: new is in s, and in images/s in .*1\.json"):
+        record.load(tmp_path)
+
+
+def test_records_are_in_the_order_of_time(tmp_path):
+    """The clock of a node is its own, and an hour is set back in autumn: offsets count."""
+    for run, started in ((1, "2026-10-25T02:50:00+02:00"), (2, "2026-10-25T02:10:00+01:00")):
+        whole = content(run=run)
+        ours(whole).update(started=started, finished="2026-10-25T04:00:00+01:00")
+        whole["datetime"] = "2026-10-25T04:00:00+01:00"
+        (tmp_path / f"cpu-{run}.json").write_text(json.dumps(whole))
+    assert [each.run for each in record.load(tmp_path)] == [1, 2]
+
+
+def test_evidence_is_consistent(pytestconfig):
+    """Every record behind the figures of the docs is read."""
+    folders = {path.parent for path in (pytestconfig.rootpath / "benchmarks" / "evidence").rglob("cpu*.json")}
+    assert sum(len(record.load(folder)) for folder in sorted(folders)) == 124
