@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -16,16 +17,22 @@ from cifar.cli.data import ready
 from cifar.cli.terminal import INTERRUPTED, MissingDeviceError, interruptible, progress_bar, say, without
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cifar.measure.devices import Device
     from cifar.workload.course import Run
 
 GATE = 1
+_TORCH = "KERAS_TORCH_DEVICE"
+"""The variable by which `cifar agree` chooses PyTorch's device."""
 _SHOWN = 24
 
 
 def use_tensorflow(backend: str = "tensorflow") -> None:
-    """Choose Keras's backend and import TensorFlow, without what it says unasked; call it before Keras is imported."""
-    os.environ["KERAS_BACKEND"] = backend
+    """Choose Keras's backend and import TensorFlow and Keras, without what they say unasked and without settings.
+
+    Call it before anything else imports one of the two.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors only
     # These two come at any level: that oneDNN is on, as is recorded, and that this goes to stderr.
     notices = ("oneDNN custom operations are on", "log messages before absl::InitializeLog()")
@@ -33,8 +40,22 @@ def use_tensorflow(backend: str = "tensorflow") -> None:
         if backend == "torch" and importlib.util.find_spec("triton"):
             # After TensorFlow, whose LLVM all can see, it crashes the process (tensorflow/tensorflow#124205).
             importlib.import_module("triton")
-        with without(*notices):
+        with _without_settings(backend), without(*notices):
             importlib.import_module("tensorflow")
+            importlib.import_module("keras")  # some versions of TensorFlow have done it by now
+    os.environ["KERAS_BACKEND"] = backend
+
+
+@contextlib.contextmanager
+def _without_settings(backend: str) -> Iterator[None]:
+    """Hide a user's `keras.json` and variables from Keras, which reads them once, when it is imported."""
+    users = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("KERAS_") and name != _TORCH}
+    os.environ |= {"KERAS_BACKEND": backend, "KERAS_HOME": os.devnull}  # a folder that can have no keras.json
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        os.environ |= users  # Keras's downloads, CIFAR-10 among them, lie in the user's own folder
 
 
 def claim(name: str, *, deterministic: bool = False) -> Device:
