@@ -49,7 +49,7 @@ def trained(tiny, home, **variables):
 
 @pytest.fixture(scope="module")
 def plain(tiny, tmp_path_factory):
-    """What a user without any settings trains; no keras.json is made, which would be read by the user's own programs."""
+    """What a user without any settings trains; no keras.json is made, which the user's own programs would read."""
     home = tmp_path_factory.mktemp("home")
     numbers = trained(tiny, home)
     assert not (home / ".keras").exists()
@@ -75,7 +75,7 @@ def plain(tiny, tmp_path_factory):
     ],
 )
 def test_settings_of_a_user_change_nothing(tiny, plain, tmp_path, text, variables):
-    """Whatever keras.json and variables say, the same network is trained to the same bits, and the user's file stays."""
+    """Whatever keras.json and variables say, the same network is trained to the same bits; the file stays."""
     for folder in (".keras", "elsewhere"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "keras.json").write_text(text)
@@ -84,7 +84,7 @@ def test_settings_of_a_user_change_nothing(tiny, plain, tmp_path, text, variable
 
 
 def test_data_of_keras_is_found_still(monkeypatch, tmp_path):
-    """Where a user keeps Keras's downloads CIFAR-10 is looked for after Keras was imported without the settings there."""
+    """CIFAR-10 is looked for where a user keeps Keras's downloads, though the settings there were not read."""
     program = (
         "from cifar.cli.train import use_tensorflow; use_tensorflow(); import keras, os;"
         "print(os.environ['KERAS_HOME'], os.environ['KERAS_BACKEND'], keras.config.backend())"
@@ -142,5 +142,5 @@ def test_settings_between_building_and_training(tiny, request):
 def test_another_backend_is_refused(monkeypatch):
     """A notebook in which Keras computes by JAX is told so, and what to set."""
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="Keras computes by jax in this process.*KERAS_BACKEND=tensorflow"):
+    with pytest.raises(ValueError, match=r"Keras computes by jax in this process.*KERAS_BACKEND=tensorflow"):
         training.step(training.prepare(model.build()))

@@ -9,15 +9,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
+from cifar.report import drawing
+
+# isort: split
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from cifar.record import files
 from cifar.report import figures
 from cifar.report.compare import number
-from cifar.report.figures import COLOURS, MARKERS, STYLE
+from cifar.report.figures import COLOURS, MARKERS
 from cifar.report.page import Picture, shown, template
 
 if TYPE_CHECKING:
@@ -117,7 +120,7 @@ def samples(images: Images, titles: Sequence[str], columns: int = 7) -> Figure:
     """Images uint8 (n, 32, 32, 3), each under its title, `columns` in a line."""
     columns = min(columns, len(images))
     lines = math.ceil(len(images) / columns)
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure = Figure(figsize=(max(2.6, 1.25 * columns), 1.55 * lines), dpi=150, layout="constrained")
         for axes, image, title in _grid(figure, images, titles, lines, columns):
             axes.imshow(image)
@@ -130,8 +133,8 @@ def write_samples(path: Path, images: Images, titles: Sequence[str]) -> Path:
     if path.suffix not in {".png", ".svg"}:
         message = f"{path} is to be a picture; let its name end in .png or .svg"
         raise ValueError(message)
-    with mpl.rc_context(STYLE):
-        samples(images, titles).savefig(path)
+    figure = samples(images, titles)
+    files.replace(path, figures.png(figure) if path.suffix == ".png" else figures.svg(figure))
     return path
 
 
@@ -144,7 +147,7 @@ def history(runs: Mapping[str, pd.DataFrame], first: int = 0) -> Figure:
         {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         for place in range(first, first + len(runs))
     ]
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure = Figure(figsize=(10, 6.4), dpi=150, layout="constrained", facecolor="white")
         for row, what in zip(figure.subplots(2, 2, sharey="row"), ("loss", "accuracy"), strict=True):
             for axes, over in zip(row, ("epoch", "elapsed"), strict=True):
@@ -174,7 +177,7 @@ def _history_legend(figure: Figure, arms: Mapping[str, dict[str, Any]]) -> None:
 def predictions(images: Images, truth: Sequence[str], sides: Mapping[str, Sequence[str]], columns: int = 6) -> Figure:
     """Images with their true class above and what each arm takes them for below; a frame where the arms disagree."""
     lines = math.ceil(len(images) / columns)
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         height = 1.55 + 0.18 * len(sides)
         figure = Figure(figsize=(1.75 * columns, height * lines), dpi=150, layout="constrained", facecolor="white")
         for place, (axes, image, name) in enumerate(_grid(figure, images, truth, lines, columns)):
@@ -294,14 +297,19 @@ def write(  # noqa: PLR0913 - what the page shows
     `notes` are sentences such as why there is no GPU, `commands` what was run.
     """
     folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    beside = folder / "figures"
+    if beside.is_symlink():
+        message = f"{beside} is a link, and pictures are not written to where it leads; delete the link"
+        raise ValueError(message)
+    beside.mkdir(parents=True, exist_ok=True)
+    files.sweep(beside)
     pictures = {
-        picture.name: shown(picture, *figures.save(picture.figure, folder / "figures", picture.name))
+        picture.name: shown(picture, *figures.save(picture.figure, beside, picture.name))
         for picture in _pictures(runs, samples_of, asked)
     }
     view = _view(runs) | {"notes": notes, "commands": commands, "pictures": pictures}
     page = folder / "lesson.html"
-    page.write_text(template("lesson.html").render(view), encoding="utf-8")
+    files.replace(page, template("lesson.html").render(view))
     return page
 
 

@@ -97,7 +97,7 @@ def _compiled(model: keras.Model, call: Callable[..., Any]) -> Callable[..., Any
 
 def _check_tensorflow() -> None:
     """Have TensorFlow make graphs, whatever a notebook has set; ValueError where Keras computes by another backend."""
-    tf.config.run_functions_eagerly(False)
+    tf.config.run_functions_eagerly(run_eagerly=False)
     if keras.config.backend() != "tensorflow":
         message = (
             f"Keras computes by {keras.config.backend()} in this process, and the lesson's network is trained by "
