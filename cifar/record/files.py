@@ -43,7 +43,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 any JSON
     it is no regular file, is larger than `LARGEST`, is no complete JSON in UTF-8, is nested deeper than 100, names a
     key twice, or holds a number that is beyond 64 bits or a text that is no Unicode.
     """
-    text = _read_text(path)
+    text = read_text(path)
     _check_depth(text)
     try:
         content = json.loads(
@@ -63,8 +63,11 @@ class _RefusedError(ValueError):
     """JSON, but none that is taken."""
 
 
-def _read_text(path: Path) -> str:
-    """The text of a regular file of no more than `LARGEST` bytes; a pipe that nobody writes to is not waited for."""
+def read_text(path: Path) -> str:
+    """Return the text of a regular file of no more than `LARGEST` bytes, and do not wait for who writes to a pipe.
+
+    Raises OSError where it cannot be read, and ValueError, which says why in words that follow the file's name.
+    """
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             message = "is no regular file"
@@ -140,6 +143,14 @@ def inside(folder: Path, name: object) -> Path:
 
 
 # --- writing
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether `folder` is not there, or holds nothing but what a process that was killed has left of our own."""
+    if not os.path.lexists(folder):
+        return True
+    ours = re.compile(rf"{re.escape(LOCK)}|\..+\.[0-9a-f]{{8}}\.part")
+    return folder.is_dir() and all(ours.fullmatch(path.name) for path in folder.iterdir())
 
 
 def replace(path: Path, content: str | bytes) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
 import math
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from cifar.report import drawing
 
 # isort: split
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cifar.record import files
+from cifar.record import files, runfolder
+from cifar.record.text import plain
 from cifar.report import figures
 from cifar.report.compare import number
 from cifar.report.figures import COLOURS, MARKERS
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 RIGHT, WRONG = "#00745A", "#B34700"
 """Colours of a right and of a wrong name; a sign says it too."""
 SPACE = "\N{NO-BREAK SPACE}"
+COLUMNS, CLASSES = ("image", "truth", "predicted"), 10
+"""The columns of predictions.csv before those of the classes, and the number of these."""
 
 
 @dataclass(frozen=True)
@@ -68,49 +73,74 @@ def load(folder: Path, arm: str | None = None) -> Trained:
     FileNotFoundError where a file is missing, ValueError for one that is damaged or of other weights than the run's,
     each with the command that makes it anew.
     """
-    facts = _json(folder / "run.json", "train --out")
-    if not facts.get("epochs"):
+    facts = runfolder.read(folder)
+    if not facts["epochs"]:
         message = f"{folder} has no finished epoch; continue it with `cifar train --resume --out {folder}`"
         raise ValueError(message)
-    asked = {}
-    for command, name in (("evaluate", "evaluation.json"), ("predict", "predictions.json")):
-        asked[command] = _json(folder / name, command)
-        if asked[command].get("weights") != facts["epochs"][-1]["weights"]:
-            message = f"{folder / name} is not of the run's last epoch; run `cifar {command} {folder}`"
-            raise ValueError(message)
-    return Trained(arm or facts["device"], folder, facts, asked["evaluate"], asked["predict"], _table(folder, facts))
+    evaluation, prediction = (runfolder.answer(folder, facts, command) for command in ("evaluate", "predict"))
+    predictions = _table(folder, facts, prediction)
+    _check_same(folder, evaluation, prediction, predictions)
+    return Trained(arm or facts["device"], folder, facts, evaluation, prediction, predictions)
 
 
-def _table(folder: Path, facts: Mapping[str, Any]) -> pd.DataFrame:
+def _table(folder: Path, facts: Mapping[str, Any], prediction: Mapping[str, Any]) -> pd.DataFrame:
     """The predictions of all validation images."""
     path = folder / "predictions.csv"
     try:
-        predictions = pd.read_csv(path)
+        text = files.read_text(path)
+        predictions = pd.read_csv(io.StringIO(text))
         complete = len(predictions) == facts["dataset"]["valid"] and not predictions.isna().to_numpy().any()
     except FileNotFoundError as error:
         message = f"{path} is missing; run `cifar predict {folder}`"
         raise FileNotFoundError(message) from error
     except ValueError as error:
-        message = f"{path} is damaged ({error}); run `cifar predict {folder}` again"
+        message = f"{path} is damaged ({plain(str(error))}); run `cifar predict {folder}` again"
         raise ValueError(message) from error
-    if not complete:
-        message = f"{path} is cut short; run `cifar predict {folder}` again"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    wrong = "is cut short" if not complete else _wrong_table(predictions)
+    if prediction.get("table", digest) != digest:
+        wrong = "is not the table that was written with predictions.json"
+    if wrong:
+        message = f"{path} {wrong}; run `cifar predict {folder}` again"
         raise ValueError(message)
     return predictions
 
 
-def _json(path: Path, command: str) -> dict[str, Any]:
-    """The JSON object in `path`, which `cifar COMMAND` makes."""
-    remedy = f"run `cifar {command} {path.parent}`"
-    try:
-        found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        message = f"{path} is missing; {remedy}"
-        raise FileNotFoundError(message) from error
-    except (ValueError, TypeError) as error:
-        message = f"{path} is damaged ({error}); {remedy}"
-        raise ValueError(message) from error
-    return found
+def _wrong_table(predictions: pd.DataFrame) -> str | None:
+    """What is wrong with a table of predictions, in words; None where each row is one image's and fits itself."""
+    names = list(predictions.columns)
+    if tuple(names[:3]) != COLUMNS or len(names) != len(COLUMNS) + CLASSES:
+        return "has other columns than a table of predictions"
+    if not all(dtype.kind in "iuf" for dtype in predictions.dtypes):
+        return "holds texts where numbers should be"
+    parts = predictions[names[3:]].to_numpy()
+    if (predictions["image"] != np.arange(len(predictions))).any() or not predictions["truth"].isin(
+        range(CLASSES)
+    ).all():
+        return "has images or classes that are none"
+    if (predictions["predicted"] != parts.argmax(axis=1)).any():
+        return "names another class than the most probable one"
+    if (parts < 0).any() or not np.allclose(parts.sum(axis=1), 1, atol=1e-3):
+        return "has probabilities that do not add up to 1"
+    return None
+
+
+def _check_same(
+    folder: Path, evaluation: Mapping[str, Any], prediction: Mapping[str, Any], predictions: pd.DataFrame
+) -> None:
+    """Raise ValueError where the predictions name more or fewer images right than the evaluation of the same weights.
+
+    Two devices may differ in an image or two of those on which the network wavers.
+    """
+    right = int((predictions["predicted"] == predictions["truth"]).sum())
+    counted = evaluation["accuracy"] * evaluation["images"]
+    same = evaluation["device"] == prediction["device"] == "cpu"
+    if abs(right - counted) > (0 if same else 0.01 * evaluation["images"]) + 2.5:
+        message = (
+            f"{folder}: the predictions name {right:,} images right and the evaluation {counted:,.0f}; run `cifar "
+            f"evaluate {folder}` and `cifar predict {folder}` again"
+        )
+        raise ValueError(message)
 
 
 # --- figures

@@ -16,8 +16,9 @@ from cifar.report.record import by_arm, load
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cifar.report.record import Arms
     from conftest import Write
+
+    from cifar.report.record import Arms
 
 HOSTILE = """
 text.usetex: True
