@@ -128,14 +128,11 @@ def _wrong_table(predictions: pd.DataFrame) -> str | None:
 def _check_same(
     folder: Path, evaluation: Mapping[str, Any], prediction: Mapping[str, Any], predictions: pd.DataFrame
 ) -> None:
-    """Raise ValueError where the predictions name more or fewer images right than the evaluation of the same weights.
-
-    Two devices may differ in an image or two of those on which the network wavers.
-    """
+    """Raise ValueError where the predictions name more or fewer images right than the evaluation does."""
     right = int((predictions["predicted"] == predictions["truth"]).sum())
     counted = evaluation["accuracy"] * evaluation["images"]
-    same = evaluation["device"] == prediction["device"] == "cpu"
-    if abs(right - counted) > (0 if same else 0.01 * evaluation["images"]) + 2.5:
+    alike = evaluation["device"] == prediction["device"] == "cpu"
+    if abs(right - counted) > runfolder.wavering(evaluation["images"], alike=alike):
         message = (
             f"{folder}: the predictions name {right:,} images right and the evaluation {counted:,.0f}; run `cifar "
             f"evaluate {folder}` and `cifar predict {folder}` again"
