@@ -5,25 +5,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import io
 import math
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
-from cifar.cli.terminal import MissingDeviceError, check_new
+from cifar.cli.terminal import MissingDeviceError, check_new, console
 from cifar.cli.train import GATE, claim, use_tensorflow
+from cifar.measure import process
+from cifar.record import files
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
     import argparse
+    import zipfile
     from collections.abc import Callable
 
 _IMAGES = 20
 _BACKENDS = ("tensorflow", "jax", "torch")
+_PRECISIONS = ("float32", "tf32", "float64", "bfloat16")
+_LARGEST = 64 << 20
+"""Bytes of a side's numbers at most; the network's gradients in float64 have 6 MB."""
 
 
 def add_agree(commands: Any) -> None:  # noqa: ANN401
@@ -73,7 +80,7 @@ def _parsed(side: str) -> tuple[str, str, str]:
         backend, device = "tensorflow", place
     precision = precision or "float32"
     devices.number_of(device)
-    if precision not in {"float32", "tf32", "float64", "bfloat16"} or (precision == "tf32" and device == "cpu"):
+    if precision not in _PRECISIONS or (precision == "tf32" and device == "cpu"):
         message = f"{side}: {device} does not compute in {precision}; give float32, float64, bfloat16, or on GPUs tf32"
         raise ValueError(message)
     if importlib.util.find_spec(backend) is None:
@@ -84,9 +91,10 @@ def _parsed(side: str) -> tuple[str, str, str]:
 
 def _computed(side: str, path: Path, data: Path, run: Path | None) -> int:
     """Let a fresh process compute a side into `path`, for a process is bound to one device; its exit code."""
-    command = [sys.executable, "-m", "cifar", "agree", side, "--out", str(path), "--dataset", str(data)]
+    command = process.python("-m", "cifar", "agree", side, "--out", str(path), "--dataset", str(data))
     command += [] if run is None else ["--run", str(run)]
-    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode  # noqa: S603 our own command
+    done = subprocess.run(command, env=process.environment(), check=False, stdout=subprocess.DEVNULL)  # noqa: S603 our own
+    return done.returncode
 
 
 def _task(data: Path, folder: Path | None) -> tuple[Any, Any, Any, str]:
@@ -116,7 +124,9 @@ def _write(options: argparse.Namespace, data: Path) -> int:
     with scope:
         weights, images, labels, digest = _task(data, options.run)
         found = agreement.compute(weights, images, labels, precision, watch=watch)
-    np.savez(options.out, **found, side=options.one, precision=precision, task=digest)  # type: ignore[arg-type]
+    content = io.BytesIO()
+    np.savez(content, **found, side=options.one, precision=precision, task=digest)  # type: ignore[arg-type]
+    files.replace(options.out, content.getvalue())
     print(f"{options.one}: {options.out}")
     return 0
 
@@ -164,25 +174,59 @@ def _missing(backend: str, number: int) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A side's arrays and facts; ValueError for a file that is none."""
+    """A side's arrays, float64, and its facts; ValueError for a file that is none."""
     import zipfile  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
 
     import numpy as np  # noqa: PLC0415
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            _check_sizes(archive)
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-        return {**found, **{name: str(found[name]) for name in ("side", "precision", "task")}}
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        message = f"{path} is no file of `cifar agree --out`, or is cut short ({error}); make it anew"
+        facts = {name: plain(str(found.pop(name))) for name in ("side", "precision", "task")}
+        _check_numbers(found, facts)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        MemoryError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = plain(str(error)[:200])
+        message = f"{path} is no file of `cifar agree --out`, or is cut short ({reason}); make it anew"
         raise ValueError(message) from error
+    return {**found, **facts}
+
+
+def _check_sizes(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for an archive that unpacked is far larger than a side is."""
+    size = sum(member.file_size for member in archive.infolist())
+    if size > _LARGEST:
+        message = f"it has {size:,} bytes, far more than a side"
+        raise ValueError(message)
+
+
+def _check_numbers(found: dict[str, Any], facts: dict[str, str]) -> None:
+    """Raise ValueError for arrays that are no numbers, and for a precision that there is not."""
+    if facts["precision"] not in _PRECISIONS:
+        message = f"{facts['precision'][:20]} is no precision"
+        raise ValueError(message)
+    for name, array in found.items():
+        if array.dtype != "float64":
+            message = f"{name[:40]} is of type {array.dtype}"
+            raise ValueError(message)
 
 
 def _compared(options: argparse.Namespace, data: Path, one: dict[str, Any], other: dict[str, Any]) -> int:
     """Print each distance in units of its tolerance, the largest last; 1 where one is beyond."""
     use_tensorflow()
     device = claim("cpu")
-    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from cifar.workload import agreement  # noqa: PLC0415
@@ -194,16 +238,20 @@ def _compared(options: argparse.Namespace, data: Path, one: dict[str, Any], othe
             raise ValueError(message)
         precisions = [side["precision"] for side in (one, other)]
         tolerances = agreement.tolerances(weights, images, labels, precisions)
+    for side, path in ((one, options.one), (other, options.other)):
+        if missing := tolerances.keys() - side.keys():
+            message = f"{path}: {min(missing)} is missing; make it anew"
+            raise ValueError(message)
     arrays = [{name: side[name] for name in tolerances} for side in (one, other)]
     distances = agreement.distances(*arrays)
     names = [side["side"] for side in (one, other)]
-    table = Table(title=f"{names[0]} and {names[1]}, on {_IMAGES} images")
+    table = Table(title=escape(f"{names[0]} and {names[1]}, on {_IMAGES} images"))
     for column in ("what", "distance", "tolerance", "in its units"):
         table.add_column(column, justify="left" if column == "what" else "right")
     units = {name: distances[name] / tolerances[name] for name in tolerances}
     for name, unit in units.items():
         table.add_row(name, f"{distances[name]:.1e}", f"{tolerances[name]:.1e}", f"{unit:.3f}")
-    Console().print(table)
+    console().print(table)
     print("Distances are norms of differences over norms; tolerances are five standard deviations of rounding.")
     worst = max(units, key=lambda name: math.inf if math.isnan(units[name]) else units[name])
     agrees = units[worst] <= 1

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, say, take_devices
-from cifar.cli.train import claim, use_tensorflow
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, console, interruptible, new_folder, say, take_devices
+from cifar.cli.train import claim, seed, use_tensorflow
+from cifar.measure import process
+from cifar.record import files
+from cifar.record.runfolder import MOST_EPOCHS
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +41,6 @@ def _devices(_options: argparse.Namespace) -> int:
     if broken := [finding for finding in doctor.imported() if finding.status == "fail"]:
         message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
         raise ValueError(message)
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     from cifar.measure import devices, environment  # noqa: PLC0415
@@ -54,7 +56,7 @@ def _devices(_options: argparse.Namespace) -> int:
         for number, gpu in enumerate(gpus if isinstance(gpus, list) else [{}] * len(facts.gpus)):
             memory = _gibibytes(gpu.get("memory_bytes"))
             table.add_row(f"gpu:{number}" if number else "gpu", _fact(gpu.get("name")), "", memory)
-    Console().print(table)
+    console().print(table)
     if facts.computes:
         print("A GPU computes here: --device gpu uses it, --device cpu does not.")
     else:
@@ -86,7 +88,6 @@ def add_model(commands: Any) -> None:  # noqa: ANN401
 
 def _model(_options: argparse.Namespace) -> int:
     """Print the network's layers, for one image."""
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     claim("cpu")
@@ -109,7 +110,7 @@ def _model(_options: argparse.Namespace) -> int:
         shape = "x".join(map(str, layer.shape))
         numbers = (f"{number:,}" for number in (layer.parameters, layer.flop, layer.activations))
         table.add_row(layer.name, layer.kind, shape, *numbers)
-    Console().print(table)
+    console().print(table)
     print("FLOP: multiplications and additions of the forward pass; activations: float32 numbers, 4 bytes each.")
     print(f"A training step costs {model.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
     return 0
@@ -124,7 +125,7 @@ def add_lesson(commands: Any) -> None:  # noqa: ANN401
     parser.set_defaults(command=_lesson)
     take_devices(parser)
     parser.add_argument("--epochs", default="10", metavar="N[,N]", help="one number, or one a device (default: 10)")
-    parser.add_argument("--seed", default=0, type=int, help="of weights, batches and dropout (default: 0)")
+    parser.add_argument("--seed", default=0, type=seed, help="of weights, batches and dropout (default: 0)")
     parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
     parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
     parser.add_argument("--out", type=Path, help="the lesson's folder (default: results/lesson-<time>)")
@@ -164,39 +165,42 @@ def _lesson(options: argparse.Namespace) -> int:
     """Train, evaluate and predict on each device, each in a process of its own; then write the page."""
     from cifar.measure import devices  # noqa: PLC0415
 
-    folder = options.out or Path("results") / f"lesson-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    _check_folder(folder, resume=options.resume)
+    _check_folder(options.out, resume=options.resume)
     survey = devices.survey()
     chosen = options.devices or list(survey.devices)
     for device in chosen:
         devices.number_of(device)  # a slip is told now, not by the training
-    parts = _parts(folder, chosen, options.epochs)
+    parts = _parts(options.out or Path(), chosen, options.epochs)
     if survey.missing_gpu and any(device.startswith("gpu") for device in chosen):
         say(f"there is no GPU for the lesson: {survey.missing_gpu}")
         return NOTHING_MEASURED
     data = _data(options, parts)
+    folder = options.out or new_folder("lesson")
     folder.mkdir(parents=True, exist_ok=True)
-    with interruptible():
+    parts = _parts(folder, chosen, options.epochs)
+    notes = [] if any(part.device != "cpu" for part in parts) else [_other_half(survey.missing_gpu)]
+    with interruptible(), files.held(folder, "doing the lesson") as lock:
+        _check_folder(folder, resume=options.resume)  # again, now that nobody else writes there
+        files.sweep(folder)
         for command in [
             command for part in parts for command in part.todo(str(data), options.seed, options.deterministic)
         ]:
             print(f"$ cifar {shlex.join(command)}", flush=True)
-            if code := _run(command):
+            if code := _run(command, lock):
                 say(
                     f"`cifar {command[0]}` ended with code {code}: continue with `cifar lesson --resume --out {folder}`"
                 )
                 return code
-    notes = [] if any(part.device != "cpu" for part in parts) else [_other_half(survey.missing_gpu)]
-    print(f"Lesson: {_page(folder, parts, data, notes)}")
+        print(f"Lesson: {_page(folder, parts, data, notes)}")
     return 0
 
 
-def _check_folder(folder: Path, *, resume: bool) -> None:
+def _check_folder(folder: Path | None, *, resume: bool) -> None:
     """Raise where the folder holds something and is not to be resumed, or is to be resumed and holds nothing."""
-    if resume and not folder.is_dir():
-        message = f"{folder} holds no lesson; begin one without --resume"
+    if resume and (folder is None or not folder.is_dir()):
+        message = f"{folder} holds no lesson; begin one without --resume" if folder else "--resume needs --out"
         raise FileNotFoundError(message)
-    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not resume and folder is not None and not files.is_unused(folder):
         message = f"{folder} is not empty; name another --out, or continue that lesson with --resume"
         raise FileExistsError(message)
 
@@ -204,8 +208,9 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 def _parts(folder: Path, chosen: Sequence[str], epochs: str) -> list[_Part]:
     """Each device's part; a device named twice is two arms, `cpu` and `cpu#2`."""
     numbers = epochs.split(",")
-    if not all(number.isdecimal() and int(number) for number in numbers) or len(numbers) not in {1, len(chosen)}:
-        message = f"--epochs {epochs}: give one number from 1 on, or {len(chosen)} with commas between"
+    fit = all(re.fullmatch("[0-9]{1,9}", number) and 1 <= int(number) <= MOST_EPOCHS for number in numbers)
+    if not fit or len(numbers) not in {1, len(chosen)}:
+        message = f"--epochs {epochs[:40]}: give one number from 1 on, or {len(chosen)} with commas between"
         raise ValueError(message)
     seen: Counter[str] = Counter()
     parts = []
@@ -219,7 +224,7 @@ def _parts(folder: Path, chosen: Sequence[str], epochs: str) -> list[_Part]:
 def _data(options: argparse.Namespace, parts: Sequence[_Part]) -> Path:
     """The dataset's file; for a lesson that is resumed, the one that it began with."""
     begun = next((part.folder for part in parts if (part.folder / "run.json").exists()), None)
-    if begun is not None:
+    if options.resume and begun is not None:
         use_tensorflow()
         from cifar.workload import course  # noqa: PLC0415
 
@@ -228,14 +233,18 @@ def _data(options: argparse.Namespace, parts: Sequence[_Part]) -> Path:
     return path
 
 
-def _run(command: Sequence[str]) -> int:
-    """Run `cifar COMMAND` in a fresh process, for a process is bound to one device; its exit code."""
-    process = subprocess.Popen([sys.executable, "-m", "cifar", *command])  # noqa: S603 our own command
+def _run(command: Sequence[str], lock: int) -> int:
+    """Run `cifar COMMAND` in a fresh process, for a process is bound to one device; its exit code.
+
+    It holds the lesson's `lock` too: where this process is killed and it works on, nobody else begins there.
+    """
+    line = process.python("-m", "cifar", *command)
+    started = subprocess.Popen(line, env=process.environment(), pass_fds=(lock,))  # noqa: S603 our own command
     try:
-        return process.wait()
+        return started.wait()
     except KeyboardInterrupt:
-        process.terminate()  # Ctrl-C has reached it too, a SIGTERM to this process has not
-        process.wait()
+        started.terminate()  # Ctrl-C has reached it too, a SIGTERM to this process has not
+        started.wait()
         return INTERRUPTED
 
 

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
-from cifar.cli.terminal import INTERRUPTED, MissingDeviceError, interruptible, progress_bar, say, without
+from cifar.cli.terminal import (
+    INTERRUPTED,
+    MissingDeviceError,
+    interruptible,
+    new_folder,
+    progress_bar,
+    say,
+    without,
+)
+from cifar.record import files
+from cifar.record.runfolder import ANSWERS, LARGEST_SEED, MOST_EPOCHS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cifar.measure.devices import Device
     from cifar.workload.course import Run
 
 GATE = 1
+_EPOCHS = 10
+_TORCH = "KERAS_TORCH_DEVICE"
+"""The variable by which `cifar agree` chooses PyTorch's device."""
 _SHOWN = 24
 
 
 def use_tensorflow(backend: str = "tensorflow") -> None:
-    """Choose Keras's backend and import TensorFlow, without what it says unasked; call it before Keras is imported."""
-    os.environ["KERAS_BACKEND"] = backend
+    """Choose Keras's backend and import TensorFlow and Keras, without what they say unasked and without settings.
+
+    Call it before anything else imports one of the two.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors only
     # These two come at any level: that oneDNN is on, as is recorded, and that this goes to stderr.
     notices = ("oneDNN custom operations are on", "log messages before absl::InitializeLog()")
@@ -33,8 +52,22 @@ def use_tensorflow(backend: str = "tensorflow") -> None:
         if backend == "torch" and importlib.util.find_spec("triton"):
             # After TensorFlow, whose LLVM all can see, it crashes the process (tensorflow/tensorflow#124205).
             importlib.import_module("triton")
-        with without(*notices):
+        with _without_settings(backend), without(*notices):
             importlib.import_module("tensorflow")
+            importlib.import_module("keras")  # some versions of TensorFlow have done it by now
+    os.environ["KERAS_BACKEND"] = backend
+
+
+@contextlib.contextmanager
+def _without_settings(backend: str) -> Iterator[None]:
+    """Hide a user's `keras.json` and variables from Keras, which reads them once, when it is imported."""
+    users = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("KERAS_") and name != _TORCH}
+    os.environ |= {"KERAS_BACKEND": backend, "KERAS_HOME": os.devnull}  # a folder that can have no keras.json
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        os.environ |= users  # Keras's downloads, CIFAR-10 among them, lie in the user's own folder
 
 
 def claim(name: str, *, deterministic: bool = False) -> Device:
@@ -66,7 +99,7 @@ def add_train(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--device", help="cpu, gpu or gpu:N (default: cpu)")
     parser.add_argument("--epochs", type=_positive, metavar="N", help="passes over the training images (default: 10)")
     parser.add_argument("--until", type=_part, metavar="0.70", help="stop at this validation accuracy")
-    parser.add_argument("--seed", type=int, help="of weights, batches and dropout (default: 0)")
+    parser.add_argument("--seed", type=seed, help="of weights, batches and dropout (default: 0)")
     parser.add_argument("--deterministic", action="store_true", default=None, help="the same bits every time; slower")
     parser.add_argument("--dataset", type=Path, help="an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder (default: results/train-<time>)")
@@ -76,9 +109,17 @@ def add_train(commands: Any) -> None:  # noqa: ANN401
 
 
 def _positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        message = f"{text} is no whole number from 1 on"
+    """A whole number from 1 on, as large as a run's file may say."""
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_EPOCHS:
+        message = f"{text[:20]} is no whole number from 1 on, up to {MOST_EPOCHS:,}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A seed that NumPy and TensorFlow take."""
+    if not re.fullmatch("[0-9]{1,19}", text) or int(text) > LARGEST_SEED:
+        message = f"{text[:20]} is no seed: give a whole number from 0 to {LARGEST_SEED}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 
@@ -98,68 +139,80 @@ def _part(text: str) -> float:
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
     use_tensorflow()
-    from cifar.measure import energy, environment, placement  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     with interruptible():
-        run, device = (_continued if options.resume else _begun)(options)
-        asked = run.facts["asked"]
-        print(f"Training on {_named(device)} into {run.folder}")
-        try:
-            with course.locked(run.folder), device.scope(), progress_bar() as progress:
-                path, audit = course.check_dataset(run, options.dataset), placement.Audit(device)
-                run.facts["placement"] = audit.operations
-                counter = energy.counter(device)
-                if isinstance(counter, energy.Counter):
-                    run.facts["energy"], joules = counter.whose, counter.joules
-                else:
-                    run.facts["energy"], joules = environment.unmeasurable(*counter), lambda: None
-                calls: dict[str, Any] = {
-                    "wait": device.wait,
-                    "joules": joules,
-                    "watch": audit.watch,
-                    "progress": progress,
-                }
-                for row in course.train(run, **asked, data=path, **calls):
-                    print(_in_words(row, asked["epochs"]), flush=True)
-        except KeyboardInterrupt:
-            done = f"interrupted; finished epochs: {len(run.epochs)}"
-            say(f"{done}; continue with `cifar train --resume --out {run.folder}`")
-            return INTERRUPTED
-    return _say_result(run, asked["until"])
+        folder, device, opened = (_continued if options.resume else _begun)(options)
+        with course.locked(folder):
+            run = opened()
+            print(f"Training on {_named(device)} into {folder}")
+            try:
+                _epochs(run, device, options.dataset)
+            except KeyboardInterrupt:
+                done = f"interrupted; finished epochs: {len(run.epochs)}"
+                say(f"{done}; continue with `cifar train --resume --out {folder}`")
+                return INTERRUPTED
+    return _say_result(run, run.facts["asked"]["until"])
 
 
-def _begun(options: argparse.Namespace) -> tuple[Run, Device]:
-    """A new run folder and its device; whatever is wrong is told before the folder is touched."""
+def _epochs(run: Run, device: Device, data: Path | None) -> None:
+    """Train and print as many epochs as are asked for."""
+    from cifar.measure import energy, environment, placement  # noqa: PLC0415
+    from cifar.workload import course  # noqa: PLC0415
+
+    asked = run.facts["asked"]
+    with device.scope(), progress_bar() as progress:
+        path, audit = course.check_dataset(run, data), placement.Audit(device)
+        run.facts["placement"] = audit.operations
+        counter = energy.counter(device)
+        if isinstance(counter, energy.Counter):
+            run.facts["energy"], joules = counter.whose, counter.joules
+        else:
+            run.facts["energy"], joules = environment.unmeasurable(*counter), lambda: None
+        calls: dict[str, Any] = {"wait": device.wait, "joules": joules, "watch": audit.watch, "progress": progress}
+        for row in course.train(run, **asked, data=path, **calls):
+            print(_in_words(row, asked["epochs"]), flush=True)
+
+
+def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]]:
+    """A folder, its device, and what makes a run there; whatever is wrong is told before the folder is touched."""
     from cifar.measure import environment  # noqa: PLC0415
     from cifar.workload import course, dataset  # noqa: PLC0415
 
-    folder = options.out or Path("results") / f"train-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    course.check_free(folder, force=options.force)
+    if options.out:
+        course.check_free(options.out, force=options.force)
     found = ready(options.dataset)
     with progress_bar() as progress:
         dataset.verify(found.path, progress=progress)
     device = claim(options.device or "cpu", deterministic=bool(options.deterministic))
     facts = environment.collect(device, found)
-    with device.scope():
-        run = course.start(
-            folder,
-            found.path,
-            device=device.name,
-            seed=options.seed or 0,
-            deterministic=bool(options.deterministic),
-            force=options.force,
-            facts={
-                "asked": {"epochs": options.epochs or 10, "until": options.until},
-                "fingerprint": environment.fingerprint(facts),
-                "environment": facts,
-            },
-        )
-    return run, device
+    folder = options.out or new_folder("train")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def start() -> Run:
+        with device.scope():
+            return course.start(
+                folder,
+                found.path,
+                device=device.name,
+                seed=options.seed or 0,
+                deterministic=bool(options.deterministic),
+                force=options.force,
+                facts={
+                    "asked": {"epochs": options.epochs or _EPOCHS, "until": options.until},
+                    "fingerprint": environment.fingerprint(facts),
+                    "environment": facts,
+                },
+            )
+
+    return folder, device, start
 
 
-def _continued(options: argparse.Namespace) -> tuple[Run, Device]:
-    """The run in --out and its device; ValueError where something else is asked for than what it began with."""
+def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]]:
+    """The folder --out, its device, and what opens the run there again, once nobody else trains in it.
+
+    ValueError where something else is asked for than what it began with.
+    """
     from cifar.measure import environment  # noqa: PLC0415
     from cifar.workload import course, dataset  # noqa: PLC0415
 
@@ -175,8 +228,15 @@ def _continued(options: argparse.Namespace) -> tuple[Run, Device]:
     path = course.check_dataset(run, options.dataset)
     device = claim(run.facts["device"], deterministic=run.facts["deterministic"])
     course.check_place(run, environment.fingerprint(environment.collect(device, dataset.describe(path))))
-    run.facts["asked"] |= {name: value for name in ("epochs", "until") if (value := getattr(options, name)) is not None}
-    return run, device
+
+    def reopened() -> Run:
+        again = course.load(options.out)
+        now = {name: value for name in ("epochs", "until") if (value := getattr(options, name)) is not None}
+        again.facts["asked"] = {"epochs": _EPOCHS, "until": None, **again.facts.get("asked", {}), **now}
+        again.write()
+        return again
+
+    return options.out, device, reopened
 
 
 def _named(device: Device) -> str:
@@ -262,7 +322,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         "seconds": seconds,
         "placement": audit.operations,
     }
-    course.replace(run.folder / "evaluation.json", json.dumps(facts, indent=1) + "\n")
+    files.replace(run.folder / ANSWERS["evaluate"], json.dumps(facts, indent=1) + "\n")
     print(f"Test cross-entropy: {loss:.5f}")
     print(f"Test accuracy: {accuracy:.2%} of {valid.images:,} images")
     print(f"Evaluated on {_named(device)} in {seconds:.2f} s, the first call's compilation included")
@@ -289,9 +349,15 @@ def _predict(options: argparse.Namespace) -> int:
         ",".join((str(image), str(truth), str(row.argmax()), *(f"{part:.9g}" for part in row)))
         for image, (truth, row) in enumerate(zip(labels, found, strict=True))
     )
-    course.replace(run.folder / "predictions.csv", "\n".join((header, *lines)) + "\n")
-    facts = {"device": device.name, "weights": run.epochs[-1]["weights"], "placement": audit.operations}
-    course.replace(run.folder / "predictions.json", json.dumps(facts, indent=1) + "\n")
+    table = "\n".join((header, *lines)) + "\n"
+    files.replace(run.folder / "predictions.csv", table)
+    facts = {
+        "device": device.name,
+        "weights": run.epochs[-1]["weights"],
+        "table": hashlib.sha256(table.encode()).hexdigest(),
+        "placement": audit.operations,
+    }
+    files.replace(run.folder / ANSWERS["predict"], json.dumps(facts, indent=1) + "\n")
     names = dataset.CLASS_NAMES
     sides = {device.name: [names[row.argmax()] for row in found[:_SHOWN]]}
     figure = lesson.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)

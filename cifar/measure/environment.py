@@ -408,6 +408,8 @@ def software() -> Facts:
         "tf32": bool(tf.config.experimental.tensor_float_32_execution_enabled()),
         "precision": str(keras.config.dtype_policy().name),
         "float": str(keras.config.floatx()),
+        "epsilon": float(keras.config.epsilon()),
+        "image_data_format": str(keras.config.image_data_format()),
         "xla": str(tf.config.optimizer.get_jit()) or "off",
     }
 

@@ -43,7 +43,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 any JSON
     it is no regular file, is larger than `LARGEST`, is no complete JSON in UTF-8, is nested deeper than 100, names a
     key twice, or holds a number that is beyond 64 bits or a text that is no Unicode.
     """
-    text = _read_text(path)
+    text = read_text(path)
     _check_depth(text)
     try:
         content = json.loads(
@@ -77,8 +77,11 @@ def opened(path: Path) -> BinaryIO:
     return open(number, "rb")  # noqa: PTH123 a descriptor
 
 
-def _read_text(path: Path) -> str:
-    """The text of a regular file of no more than `LARGEST` bytes."""
+def read_text(path: Path) -> str:
+    """Return the text of a regular file of no more than `LARGEST` bytes.
+
+    Raises OSError where it cannot be read, and ValueError, which says why in words that follow the file's name.
+    """
     with opened(path) as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
@@ -165,6 +168,14 @@ def cache_folder() -> Path:
 
 
 # --- writing
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether `folder` is not there, or holds nothing but what a process that was killed has left of our own."""
+    if not os.path.lexists(folder):
+        return True
+    ours = re.compile(rf"{re.escape(LOCK)}|\..+\.[0-9a-f]{{8}}\.part")
+    return folder.is_dir() and all(ours.fullmatch(path.name) for path in folder.iterdir())
 
 
 def replace(path: Path, content: str | bytes) -> None:

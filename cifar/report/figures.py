@@ -9,6 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from cifar.report import drawing
+
+# isort: split
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from cifar.record.files import replace
+from cifar.record import files
 from cifar.report import compare, growth, ladder, limits
 from cifar.report.compare import Verdict
 from cifar.report.record import FAMILIES, in_order, parameters, series, words
@@ -63,26 +66,6 @@ VERDICT_COLOURS = {
     Verdict.EQUIVALENT: "#0072B2",
     Verdict.INCONCLUSIVE: "#7F7F7F",
 }
-STYLE: dict[Any, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#8A8A8A",
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "figure.constrained_layout.h_pad": 0.08,
-    "figure.constrained_layout.hspace": 0.03,
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "grid.color": "#E3E3E3",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "cifar-bench",
-    "text.parse_math": False,  # dollars in a name are dollars
-}
-"""Not matplotlib's global state: every figure is drawn and saved within it."""
 
 
 def throughput(arms: Arms) -> Figure:
@@ -92,7 +75,7 @@ def throughput(arms: Arms) -> Figure:
     """
     speeds = _estimates(arms, images=True)
     groups = _panels([workload for workload in speeds if not workload.startswith(ELSEWHERE)])
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         columns = min(2, max(1, len(groups)))
         lines = math.ceil(len(groups) / columns) or 1
         figure, axes = _figure(columns, lines, width=10 if columns > 1 else 6.5, height=3.5 * lines)
@@ -109,7 +92,7 @@ def throughput(arms: Arms) -> Figure:
 def ratios(comparison: Comparison) -> Figure:
     """Return every workload's ratio with its 95 % interval beside 1 and the margin, coloured by verdict."""
     pairs = comparison.pairs[::-1]
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure, (axes,) = _figure(1, 1, width=10, height=1.6 + 0.34 * max(1, len(pairs)))
         axes.axvspan(1 / (1 + comparison.margin), 1 + comparison.margin, color="#0072B2", alpha=0.12, linewidth=0)
         axes.axvline(1, color="#444444", linewidth=1)
@@ -133,7 +116,7 @@ def warmup(arms: Arms) -> Figure:
     """
     firsts = {arm: _calls(runs) for arm, runs in arms.items()}
     workloads = in_order(dict.fromkeys(workload for calls in firsts.values() for workload in calls))[::-1]
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         height = 1.6 + len(workloads) * (0.2 + 0.14 * len(arms))
         figure, (axes,) = _figure(1, 1, width=8.5, height=height)
         for index, (arm, calls) in enumerate(firsts.items()):
@@ -167,7 +150,7 @@ def ladders(arms: Arms) -> Figure | None:
         return None
     titles = {name: _titles(name, sides) for name, sides in climbed.items()}
     heights = [len(titles[name]) + 1.6 for name in climbed]
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure = Figure(figsize=(10, 0.34 * sum(heights) + 0.5), dpi=150, layout="constrained", facecolor="white")
         panels = figure.subplots(len(climbed), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
         for panel, (name, sides) in zip(panels.flat, climbed.items(), strict=True):
@@ -193,7 +176,7 @@ def roofline(arms: Arms) -> Figure | None:
     if not roofed:
         return None
     results = by_workload(arms)
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         columns = min(2, len(roofed))
         lines = math.ceil(len(roofed) / columns)
         figure, axes = _figure(columns, lines, width=5.5 * columns + 1, height=4.2 * lines)
@@ -215,7 +198,7 @@ def growths(arms: Arms) -> Figure | None:
     titles = list(dict.fromkeys(title for curves in found.values() for title in curves))
     if not titles:
         return None
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         columns = min(MOST_BESIDE, len(titles))
         bands = math.ceil(len(titles) / columns)
         figure, axes = _figure(columns, 2 * bands, width=3.6 * columns + 1, height=6.4 * bands)
@@ -248,7 +231,7 @@ def rounds(arms: Arms) -> Figure:
     """
     drawn = {arm: _some(runs, MOST_RUNS) for arm, runs in arms.items()}
     results = by_workload(drawn)
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         columns = min(3, max(1, len(results)))
         lines = math.ceil(len(results) / columns) or 1
         width = 3.6 * columns if columns > 1 else 6.5
@@ -276,7 +259,7 @@ def nodes(spreads: Sequence[Spread]) -> Figure:
     panels = dict.fromkeys((spread.arm, spread.nodes) for spread in spreads)
     found = [[spread for spread in spreads if (spread.arm, spread.nodes) == panel] for panel in panels]
     heights = [len(here) + 1.6 for here in found]
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure = Figure(figsize=(10, 0.34 * sum(heights) + 0.5), dpi=150, layout="constrained", facecolor="white")
         axes = figure.subplots(len(found), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).flat
         for panel, (arm, measured), here in zip(axes, panels, found, strict=True):
@@ -293,19 +276,31 @@ def nodes(spreads: Sequence[Spread]) -> Figure:
 def save(figure: Figure, folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
     """Write `folder/name.png` (150 dpi) and `folder/name.svg` and return their paths; equal figures, equal files.
 
-    A link that stands there is replaced and not followed.
+    Files that are there are replaced.  Raises ValueError for a name that leads out of the folder.
     """
-    paths = Path(folder) / f"{name}.png", Path(folder) / f"{name}.svg"
-    png, svg = io.BytesIO(), io.StringIO()
-    with mpl.rc_context(STYLE):
-        # what savefig calls in the end, without the rehearsal that it draws first
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
-        if figure.get_layout_engine() is not None:
-            figure.set_layout_engine("none")  # the layout has been found
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    replace(paths[0], png.getvalue())
-    replace(paths[1], svg.getvalue())
+    paths = files.inside(Path(folder), f"{name}.png"), files.inside(Path(folder), f"{name}.svg")
+    for path, content in zip(paths, (png(figure), svg(figure)), strict=True):
+        files.replace(path, content)
     return paths
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as a PNG without date or version."""
+    file = io.BytesIO()
+    with drawing.settings():
+        # what savefig calls in the end, without the rehearsal that it draws first
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")  # the layout has been found
+    return file.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return the figure as an SVG without date or version."""
+    file = io.BytesIO()
+    with drawing.settings():
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return file.getvalue()
 
 
 # --- what is drawn

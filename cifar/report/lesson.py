@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
 import math
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
+from cifar.report import drawing
+
+# isort: split
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from cifar.record import files, runfolder
+from cifar.record.text import plain
 from cifar.report import figures
 from cifar.report.compare import number
-from cifar.report.figures import COLOURS, MARKERS, STYLE
+from cifar.report.figures import COLOURS, MARKERS
 from cifar.report.page import Picture, shown, template
 
 if TYPE_CHECKING:
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 RIGHT, WRONG = "#00745A", "#B34700"
 """Colours of a right and of a wrong name; a sign says it too."""
 SPACE = "\N{NO-BREAK SPACE}"
+COLUMNS, CLASSES = ("image", "truth", "predicted"), 10
+"""The columns of predictions.csv before those of the classes, and the number of these."""
 
 
 @dataclass(frozen=True)
@@ -65,49 +73,71 @@ def load(folder: Path, arm: str | None = None) -> Trained:
     FileNotFoundError where a file is missing, ValueError for one that is damaged or of other weights than the run's,
     each with the command that makes it anew.
     """
-    facts = _json(folder / "run.json", "train --out")
-    if not facts.get("epochs"):
+    facts = runfolder.read(folder)
+    if not facts["epochs"]:
         message = f"{folder} has no finished epoch; continue it with `cifar train --resume --out {folder}`"
         raise ValueError(message)
-    asked = {}
-    for command, name in (("evaluate", "evaluation.json"), ("predict", "predictions.json")):
-        asked[command] = _json(folder / name, command)
-        if asked[command].get("weights") != facts["epochs"][-1]["weights"]:
-            message = f"{folder / name} is not of the run's last epoch; run `cifar {command} {folder}`"
-            raise ValueError(message)
-    return Trained(arm or facts["device"], folder, facts, asked["evaluate"], asked["predict"], _table(folder, facts))
+    evaluation, prediction = (runfolder.answer(folder, facts, command) for command in ("evaluate", "predict"))
+    predictions = _table(folder, facts, prediction)
+    _check_same(folder, evaluation, prediction, predictions)
+    return Trained(arm or facts["device"], folder, facts, evaluation, prediction, predictions)
 
 
-def _table(folder: Path, facts: Mapping[str, Any]) -> pd.DataFrame:
+def _table(folder: Path, facts: Mapping[str, Any], prediction: Mapping[str, Any]) -> pd.DataFrame:
     """The predictions of all validation images."""
     path = folder / "predictions.csv"
     try:
-        predictions = pd.read_csv(path)
+        text = files.read_text(path)
+        predictions = pd.read_csv(io.StringIO(text))
         complete = len(predictions) == facts["dataset"]["valid"] and not predictions.isna().to_numpy().any()
     except FileNotFoundError as error:
         message = f"{path} is missing; run `cifar predict {folder}`"
         raise FileNotFoundError(message) from error
     except ValueError as error:
-        message = f"{path} is damaged ({error}); run `cifar predict {folder}` again"
+        message = f"{path} is damaged ({plain(str(error))}); run `cifar predict {folder}` again"
         raise ValueError(message) from error
-    if not complete:
-        message = f"{path} is cut short; run `cifar predict {folder}` again"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    wrong = "is cut short" if not complete else _wrong_table(predictions)
+    if prediction.get("table", digest) != digest:
+        wrong = "is not the table that was written with predictions.json"
+    if wrong:
+        message = f"{path} {wrong}; run `cifar predict {folder}` again"
         raise ValueError(message)
     return predictions
 
 
-def _json(path: Path, command: str) -> dict[str, Any]:
-    """The JSON object in `path`, which `cifar COMMAND` makes."""
-    remedy = f"run `cifar {command} {path.parent}`"
-    try:
-        found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        message = f"{path} is missing; {remedy}"
-        raise FileNotFoundError(message) from error
-    except (ValueError, TypeError) as error:
-        message = f"{path} is damaged ({error}); {remedy}"
-        raise ValueError(message) from error
-    return found
+def _wrong_table(predictions: pd.DataFrame) -> str | None:
+    """What is wrong with a table of predictions, in words; None where each row is one image's and fits itself."""
+    names = list(predictions.columns)
+    if tuple(names[:3]) != COLUMNS or len(names) != len(COLUMNS) + CLASSES:
+        return "has other columns than a table of predictions"
+    if not all(dtype.kind in "iuf" for dtype in predictions.dtypes):
+        return "holds texts where numbers should be"
+    parts = predictions[names[3:]].to_numpy()
+    if (predictions["image"] != np.arange(len(predictions))).any() or not predictions["truth"].isin(
+        range(CLASSES)
+    ).all():
+        return "has images or classes that are none"
+    if (predictions["predicted"] != parts.argmax(axis=1)).any():
+        return "names another class than the most probable one"
+    if (parts < 0).any() or not np.allclose(parts.sum(axis=1), 1, atol=1e-3):
+        return "has probabilities that do not add up to 1"
+    return None
+
+
+def _check_same(
+    folder: Path, evaluation: Mapping[str, Any], prediction: Mapping[str, Any], predictions: pd.DataFrame
+) -> None:
+    """Raise ValueError where the predictions name more or fewer images right than the evaluation does."""
+    right = int((predictions["predicted"] == predictions["truth"]).sum())
+    counted = evaluation["accuracy"] * evaluation["images"]
+    alike = evaluation["device"] == prediction["device"] == "cpu"
+    if abs(right - counted) > runfolder.wavering(evaluation["images"], alike=alike):
+        message = (
+            f"{folder}: the predictions name {right:,} images right and the evaluation {counted:,.0f}; run `cifar "
+            f"evaluate {folder}` and `cifar predict {folder}` again"
+        )
+        raise ValueError(message)
 
 
 # --- figures
@@ -117,7 +147,7 @@ def samples(images: Images, titles: Sequence[str], columns: int = 7) -> Figure:
     """Images uint8 (n, 32, 32, 3), each under its title, `columns` in a line."""
     columns = min(columns, len(images))
     lines = math.ceil(len(images) / columns)
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure = Figure(figsize=(max(2.6, 1.25 * columns), 1.55 * lines), dpi=150, layout="constrained")
         for axes, image, title in _grid(figure, images, titles, lines, columns):
             axes.imshow(image)
@@ -130,8 +160,8 @@ def write_samples(path: Path, images: Images, titles: Sequence[str]) -> Path:
     if path.suffix not in {".png", ".svg"}:
         message = f"{path} is to be a picture; let its name end in .png or .svg"
         raise ValueError(message)
-    with mpl.rc_context(STYLE):
-        samples(images, titles).savefig(path)
+    figure = samples(images, titles)
+    files.replace(path, figures.png(figure) if path.suffix == ".png" else figures.svg(figure))
     return path
 
 
@@ -144,7 +174,7 @@ def history(runs: Mapping[str, pd.DataFrame], first: int = 0) -> Figure:
         {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         for place in range(first, first + len(runs))
     ]
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         figure = Figure(figsize=(10, 6.4), dpi=150, layout="constrained", facecolor="white")
         for row, what in zip(figure.subplots(2, 2, sharey="row"), ("loss", "accuracy"), strict=True):
             for axes, over in zip(row, ("epoch", "elapsed"), strict=True):
@@ -174,7 +204,7 @@ def _history_legend(figure: Figure, arms: Mapping[str, dict[str, Any]]) -> None:
 def predictions(images: Images, truth: Sequence[str], sides: Mapping[str, Sequence[str]], columns: int = 6) -> Figure:
     """Images with their true class above and what each arm takes them for below; a frame where the arms disagree."""
     lines = math.ceil(len(images) / columns)
-    with mpl.rc_context(STYLE):
+    with drawing.settings():
         height = 1.55 + 0.18 * len(sides)
         figure = Figure(figsize=(1.75 * columns, height * lines), dpi=150, layout="constrained", facecolor="white")
         for place, (axes, image, name) in enumerate(_grid(figure, images, truth, lines, columns)):
@@ -295,14 +325,19 @@ def write(  # noqa: PLR0913 - what the page shows
     `notes` are sentences such as why there is no GPU, `commands` what was run.
     """
     folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    beside = folder / "figures"
+    if beside.is_symlink():
+        message = f"{beside} is a link, and pictures are not written to where it leads; delete the link"
+        raise ValueError(message)
+    beside.mkdir(parents=True, exist_ok=True)
+    files.sweep(beside)
     pictures = {
-        picture.name: shown(picture, *figures.save(picture.figure, folder / "figures", picture.name))
+        picture.name: shown(picture, *figures.save(picture.figure, beside, picture.name))
         for picture in _pictures(runs, samples_of, asked)
     }
     view = _view(runs) | {"notes": notes, "commands": commands, "pictures": pictures}
     page = folder / "lesson.html"
-    page.write_text(template("lesson.html").render(view), encoding="utf-8")
+    files.replace(page, template("lesson.html").render(view))
     return page
 
 

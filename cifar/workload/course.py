@@ -9,22 +9,28 @@ whole number of epochs.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import json
 import math
 import os
+import re
+import secrets
+import stat
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
+
+from cifar.record import files, runfolder
+from cifar.record.runfolder import HISTORY, RUN
+from cifar.record.text import plain
 from cifar.workload import dataset, model, training
 from cifar.workload.generator import DataGenerator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     import keras
 
@@ -32,13 +38,16 @@ if TYPE_CHECKING:
     Call = Callable[..., Any]
     Watch = Callable[[str, Call], Call]
 
-SCHEMA = 1
-RUN = "run.json"
-HISTORY = "history.csv"
 BATCH_SIZE = 250
 _ASK_SECONDS = 20.0
 _DATASET = ("digest", "source", "synthetic", "train", "valid")
-_OURS = (RUN, HISTORY, "epoch-*.weights.h5", "evaluation.json", "predictions.*")
+_OURS = re.compile(r"history\.csv|epoch-\d+\.weights\.h5|evaluation\.json|predictions\.(csv|json|png|svg)")
+"""What belongs to a run beside its `run.json`."""
+_PART = ".part.weights.h5"
+_LARGEST = 64 << 20
+"""Bytes of the largest file of weights that is read; the network's has 10 MB."""
+_DEEPEST, _MOST = 10, 100
+_REMEDY = "bring it back from a copy, or train anew with --force"
 
 
 @dataclass(frozen=True)
@@ -57,18 +66,22 @@ class Run:
     @property
     def weights(self) -> Path | None:
         """The file of the weights after the last finished epoch; None before the first."""
-        return self.folder / self.facts["weights"]["file"] if self.facts["weights"] else None
+        return files.inside(self.folder, self.facts["weights"]["file"]) if self.facts["weights"] else None
+
+    @property
+    def steps(self) -> int:
+        """How many training steps the finished epochs had."""
+        an_epoch: int = -(-self.facts["dataset"]["train"] // self.facts["batch_size"])
+        return len(self.epochs) * an_epoch
 
     def add(self, network: keras.Model, row: Row) -> None:
         """Add an epoch: first its weights, then the word of it, then nothing older is needed any more."""
         before = self.weights
-        path = self.folder / f"epoch-{row['epoch']:02}.weights.h5"
-        network.save_weights(path)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        path = self.folder / runfolder.weights_name(row["epoch"])
+        sha256 = _save(network, path)
         # Keras leaves the state of the dropout masks out of its file.
         masks = [variable.numpy().tolist() for variable in network.non_trainable_variables]
-        self.facts["weights"] = {"file": path.name, "sha256": _sha256(path), "masks": masks}
+        self.facts["weights"] = {"file": path.name, "sha256": sha256, "masks": masks}
         self.epochs.append(row)
         self.write()
         if before is not None and before != path:
@@ -76,22 +89,23 @@ class Run:
 
     def write(self) -> None:
         """Replace `run.json`, then `history.csv`."""
-        replace(self.folder / RUN, json.dumps(self.facts, indent=1, allow_nan=False) + "\n")
+        files.replace(self.folder / RUN, runfolder.text(self.facts))
         if self.epochs:
-            names = list(self.epochs[-1])
-            rows: list[list[Any]] = [names, *([row.get(name) for name in names] for row in self.epochs)]
-            lines = [",".join("" if value is None else str(value) for value in row) for row in rows]
-            replace(self.folder / HISTORY, "\n".join(lines) + "\n")
+            files.replace(self.folder / HISTORY, runfolder.history(self.epochs))
 
 
-def replace(path: Path, text: str) -> None:
-    """Write `path` whole, in one step: whoever reads it finds the old text or the new one."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def _save(network: keras.Model, path: Path) -> str:
+    """Write the weights whole and in one step, replacing what stands there; the file's SHA-256."""
+    part = path.with_name(f".{secrets.token_hex(4)}{_PART}")  # the ending that Keras wants
+    try:
+        network.save_weights(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        sha256 = _sha256(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # has its final name by now, unless something went wrong
+    return sha256
 
 
 # --- a folder's begin and its reading
@@ -99,9 +113,9 @@ def replace(path: Path, text: str) -> None:
 
 def check_free(folder: Path, *, force: bool = False) -> None:
     """Raise FileExistsError where `folder` holds anything; with `force`, anything but a run, which may go."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if files.is_unused(folder):
         return
-    if not (folder / RUN).exists():
+    if not os.path.lexists(folder / RUN):
         message = f"{folder} exists and is no run folder ({RUN} is missing); name another --out"
         raise FileExistsError(message)
     if not force:
@@ -126,10 +140,10 @@ def start(  # noqa: PLR0913 - each is a fact about the run
     """
     found = dataset.describe(data)
     check_free(folder, force=force)
-    run = Run(
+    begun = Run(
         folder,
         {
-            "schema": SCHEMA,
+            "schema": runfolder.SCHEMA,
             "device": device,
             "seed": seed,
             "batch_size": BATCH_SIZE,
@@ -143,10 +157,11 @@ def start(  # noqa: PLR0913 - each is a fact about the run
         },
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
-        path.unlink()
-    run.write()
-    return run
+    begun.write()
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
+            path.unlink()
+    return begun
 
 
 def _network(seed: int) -> dict[str, Any]:
@@ -160,27 +175,12 @@ def _network(seed: int) -> dict[str, Any]:
 
 
 def load(folder: Path) -> Run:
-    """The run in `folder`; FileNotFoundError where there is none, ValueError where its file is damaged."""
-    path = folder / RUN
-    if not path.exists():
-        message = f"{folder} is no run folder ({RUN} is missing); make one with `cifar train --out {folder}`"
-        raise FileNotFoundError(message)
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        schema = facts["schema"]
-        kinds: dict[str, Any] = {"device": str, "seed": int, "batch_size": int, "deterministic": bool, "dataset": dict}
-        kinds |= {"initial_weights": str, "weights": dict | None, "epochs": list}
-        wrong = [name for name, kind in kinds.items() if not isinstance(facts[name], kind)]
-    except (ValueError, TypeError, KeyError) as error:
-        message = f"{path} is damaged ({error!r}); train anew with --force"
-        raise ValueError(message) from error
-    if wrong or schema != SCHEMA:
-        reason = (
-            f"has schema {schema}, and this version reads {SCHEMA}" if schema != SCHEMA else f"has a wrong {wrong[0]}"
-        )
-        message = f"{path} {reason}; train anew with --force"
-        raise ValueError(message)
-    return Run(folder, facts)
+    """The run in `folder`.
+
+    FileNotFoundError where there is none; ValueError where its file is damaged, does not fit its schema, or contradicts
+    itself: with the field at fault and the remedy.
+    """
+    return Run(folder, runfolder.read(folder))
 
 
 def check_dataset(run: Run, path: str | os.PathLike[str] | None = None) -> Path:
@@ -193,6 +193,13 @@ def check_dataset(run: Run, path: str | os.PathLike[str] | None = None) -> Path:
             f"holds ({found.digest[:12]}); name that file with --dataset"
         )
         raise ValueError(message)
+    for name in _DATASET:
+        if getattr(found, name) != run.facts["dataset"][name]:
+            message = (
+                f"{run.folder / RUN} contradicts {path}, which has the same digest: dataset.{name} is not "
+                f"{getattr(found, name)}; bring {RUN} back from a copy, or train anew with --force"
+            )
+            raise ValueError(message)
     return path
 
 
@@ -213,12 +220,13 @@ def restored(run: Run) -> keras.Model:
     """The run's network, ready to train, as it was after the last finished epoch.
 
     Raises ValueError (with the file and the remedy) where this version builds another network than the run's, and
-    for weights that are missing, cut short or changed.
+    for weights that are missing, cut short or changed, or are not those of the last epoch.
     """
-    network = training.prepare(model.build(run.facts["seed"]))
-    if model.digest(network) != run.facts["initial_weights"]:
+    seed = run.facts["seed"]
+    network = training.prepare(model.build(seed))
+    if not _same_network(run.facts, _network(seed)):
         message = (
-            f"{run.folder / RUN} is of another network than this version builds from seed {run.facts['seed']}; "
+            f"{run.folder / RUN} is of another network than this version builds from seed {seed}; "
             "use the version that trained it, or train anew with --force"
         )
         raise ValueError(message)
@@ -227,27 +235,79 @@ def restored(run: Run) -> keras.Model:
         return network
     if not path.exists() or _sha256(path) != run.facts["weights"]["sha256"]:
         reason = "is cut short or was changed" if path.exists() else "is missing"
-        message = f"{path} {reason}; bring it back from a copy, or train anew with --force"
+        message = f"{path} {reason}; {_REMEDY}"
         raise ValueError(message)
-    network.load_weights(path)
-    for variable, state in zip(network.non_trainable_variables, run.facts["weights"]["masks"], strict=True):
-        variable.assign(state)
+    _load_weights(path, network)
+    if model.digest(network) != run.epochs[-1]["weights"] or int(network.optimizer.iterations.numpy()) != run.steps:
+        message = f"{path} holds other weights than those after epoch {len(run.epochs)} of {RUN}; {_REMEDY}"
+        raise ValueError(message)
+    _set_masks(run, network)
     return network
+
+
+def _same_network(facts: Mapping[str, Any], built: Mapping[str, Any]) -> bool:
+    """Whether a run's facts are of the network that is built here, but for the names that Keras numbers."""
+    unnamed = [
+        [{**layer, "name": "", "shape": list(layer["shape"])} for layer in of["layers"]] for of in (facts, built)
+    ]
+    return all(facts[name] == built[name] for name in ("initial_weights", "flop")) and unnamed[0] == unnamed[1]
+
+
+def _load_weights(path: Path, network: keras.Model) -> None:
+    """Load a file of Keras's; ValueError for one that leads elsewhere or holds anything but weights of this network."""
+    shapes = {tuple(variable.shape) for variable in (*network.trainable_variables, *network.optimizer.variables)}
+    try:
+        with h5py.File(path, "r") as file:
+            _check_group(file, shapes, depth=0)
+        network.load_weights(path)
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
+        reason = plain(" ".join(str(error).split())[:200])
+        message = f"{path} does not hold this network's weights ({reason}); {_REMEDY}"
+        raise ValueError(message) from error
+
+
+def _check_group(group: h5py.Group, shapes: Collection[tuple[int, ...]], *, depth: int) -> None:
+    """Raise ValueError unless all in `group` lies in this file, and each dataset is numbers in one of `shapes`."""
+    if depth > _DEEPEST or len(group) > _MOST:
+        message = "it is nested deeper, or has more parts, than a network"
+        raise ValueError(message)
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            message = f"{name} is a link to another place"
+            raise ValueError(message)  # noqa: TRY004 wrong data, no wrong type
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _check_group(item, shapes, depth=depth + 1)
+        elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+            message = f"{name} is kept outside of the file"
+            raise ValueError(message)
+        elif item.shape not in shapes or item.dtype.kind not in "fiu":
+            message = f"{name} has the type {item.dtype} and the shape {item.shape}"
+            raise ValueError(message)
+
+
+def _set_masks(run: Run, network: keras.Model) -> None:
+    """Set the state of each dropout's random numbers: its seed, and how many masks were drawn, one a step."""
+    drawn = run.facts["weights"]["masks"]
+    expected = [[int(variable.numpy()[0]), run.steps] for variable in network.non_trainable_variables]
+    if drawn != expected:
+        message = (
+            f"{run.folder / RUN}: weights.masks are not those after {run.steps} steps from seed {run.facts['seed']}"
+        )
+        message += f"; {_REMEDY}"
+        raise ValueError(message)
+    for variable, state in zip(network.non_trainable_variables, drawn, strict=True):
+        variable.assign(state)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone; the lock falls with the process, however it ends."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"another process is training in {folder}; wait for it, or name another --out"
-            raise BlockingIOError(message) from error
+    """Hold the folder for this process alone, and remove what one that was killed has left half written."""
+    with files.held(folder, "training"):
+        files.sweep(folder)
+        for part in folder.glob(f".????????{_PART}"):
+            part.unlink(missing_ok=True)
         yield
-    finally:
-        os.close(number)
 
 
 # --- training
@@ -277,7 +337,10 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
     valid = DataGenerator(path, "valid", run.facts["batch_size"], shuffle=False)
     one_step = watch("training", training.counting_step(network))
     probabilities = watch("validation", training.forward(network))
-    for _ in run.epochs:
+    for done in run.epochs:
+        if feed.digest() != done["order"]:
+            message = f"{run.folder / RUN}: epoch {done['epoch']} had other batches than this version draws; {_REMEDY}"
+            raise ValueError(message)
         feed.on_epoch_end()
     while len(run.epochs) < epochs and not reached(run, until):
         row: Row = {"epoch": len(run.epochs) + 1} | _one_epoch(
@@ -341,6 +404,10 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
 
 
 def _sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
+    """SHA-256 (hex) of a file of weights; ValueError for a pipe or device, or a file far larger than weights are."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 a descriptor
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+            message = f"{path} is no file of this network's weights; {_REMEDY}"
+            raise ValueError(message)
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,19 +15,34 @@ CLASSES = 10
 _FLOAT32 = 4
 
 
+def set_defaults() -> None:
+    """Set what is global in Keras, and would change what is computed, to the values that Keras comes with.
+
+    A user's `keras.json`, variables and notebook may have set them to others.
+    """
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
+
+
 def build(seed: int = 0, precision: str = "float32") -> keras.Sequential:
     """The lesson's network, uncompiled: images float32 (n, 32, 32, 3) in [0, 1] to probabilities float32 (n, 10).
 
     `precision` is a Keras dtype policy, such as `mixed_bfloat16`, of all layers but the last, whose probabilities
     are float32 always.  Weights and dropout masks are fixed by `seed`.  The kernels are drawn by NumPy from the
     distribution of Keras's default (Glorot and Bengio 2010, eq. 16), so they are bit-equal on every device and
-    backend; biases start at zero.
+    backend; biases start at zero.  Keras's global settings become those of `set_defaults`.
     """
-    layers: list[keras.Layer] = [keras.Input(IMAGE_SHAPE)]
+    set_defaults()
+    channels = {"data_format": "channels_last"}
+    layers: list[keras.Layer] = [keras.Input(IMAGE_SHAPE, dtype="float32")]
     for filters in (32, 64, 128, 256):
-        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=precision))
-        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same", dtype=precision))
-    layers.append(keras.layers.Flatten(dtype=precision))
+        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=precision, **channels))
+        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same", dtype=precision, **channels))
+    layers.append(keras.layers.Flatten(dtype=precision, **channels))
     for number, units in enumerate((256, 512)):
         layers.append(keras.layers.Dense(units, activation="relu", dtype=precision))
         layers.append(keras.layers.Dropout(0.2, seed=2 * seed + number, dtype=precision))

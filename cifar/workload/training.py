@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cifar.workload.model import CLASSES
+from cifar.workload.model import CLASSES, set_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,8 +30,10 @@ def prepare(model: keras.Model, *, xla: bool = False) -> keras.Model:
     """Compile `model` as the lesson does: Adam at 0.001, categorical cross-entropy, accuracy; returns it.
 
     `xla` is said and never left to Keras: its "auto" chooses XLA wherever the node has a GPU, also for a
-    process that hides the GPU and computes on the CPU, which XLA makes slower.
+    process that hides the GPU and computes on the CPU, which XLA makes slower.  Keras's global settings become
+    those of `model.set_defaults`.
     """
+    set_defaults()
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate=0.001),
         loss="categorical_crossentropy",
@@ -75,7 +77,7 @@ def resident_steps(model: keras.Model, images: Any, labels: Any) -> Callable[[An
 
 def _one_step(model: keras.Model, *, apart: bool = True) -> Callable[[Any, Any], Any]:
     """The training step that all of them compile."""
-    loss_of = keras.losses.CategoricalCrossentropy()
+    loss_of = keras.losses.CategoricalCrossentropy(dtype="float32")
 
     def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors
         if images.dtype == tf.uint8:
@@ -88,8 +90,20 @@ def _one_step(model: keras.Model, *, apart: bool = True) -> Callable[[Any, Any],
 
 def _compiled(model: keras.Model, call: Callable[..., Any]) -> Callable[..., Any]:
     """`call` as a graph, under XLA where the model says so; it is traced as it is, in two thirds of the time."""
+    _check_tensorflow()
     options = {"jit_compile": model.jit_compile, "reduce_retracing": True, "autograph": False}
     return tf.function(call, **options)  # type: ignore[no-any-return]
+
+
+def _check_tensorflow() -> None:
+    """Have TensorFlow make graphs, whatever a notebook has set; ValueError where Keras computes by another backend."""
+    tf.config.run_functions_eagerly(run_eagerly=False)
+    if keras.config.backend() != "tensorflow":
+        message = (
+            f"Keras computes by {keras.config.backend()} in this process, and the lesson's network is trained by "
+            "TensorFlow: set KERAS_BACKEND=tensorflow before Keras is imported"
+        )
+        raise ValueError(message)
 
 
 def _in_turn(model: keras.Model, call: Callable[[Any], Any], items: Any) -> Any:  # noqa: ANN401 tensors
@@ -108,7 +122,7 @@ def counting_step(model: keras.Model) -> Callable[[Any, Any], Pair]:
 
     What it trains is what Keras's own step trains, to the bit.
     """
-    loss_of = keras.losses.CategoricalCrossentropy()
+    loss_of = keras.losses.CategoricalCrossentropy(dtype="float32")
 
     def one_step(images: Any, labels: Any) -> Pair:  # noqa: ANN401 tensors or arrays
         loss, found = _update(model, loss_of, images, labels, apart=False)
@@ -158,6 +172,7 @@ class Forward:
 
     def __init__(self, model: keras.Model, *, xla: bool) -> None:
         """Make it of `model`; graphs are made when they are called for."""
+        _check_tensorflow()
         self._call = tf.function(lambda images: model(images, training=False), jit_compile=xla, autograph=False)
         self._graphs: dict[tuple[int, ...], Any] = {}
 

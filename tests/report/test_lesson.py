@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
+import os
 
 import numpy as np
 import pytest
 
+from cifar.record import runfolder
 from cifar.report import lesson
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 VALID = 30
+DATASET = {
+    "path": "/data/cifar10.h5",
+    "digest": "ab" * 32,
+    "source": "CIFAR-10",
+    "synthetic": False,
+    "train": 1000,
+    "valid": VALID,
+}
+
+
+def digest(text):
+    """A SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run(folder, *, device="cpu", epochs=2, seconds=10.0, wrong=(), **facts):
@@ -26,38 +42,41 @@ def run(folder, *, device="cpu", epochs=2, seconds=10.0, wrong=(), **facts):
             "loss": 2 / number,
             "accuracy": 0.3 + 0.1 * number,
             "val_loss": 1.8 / number,
-            "val_accuracy": 0.35 + 0.1 * number,
+            "val_accuracy": 0.5 + 0.1 * number,
             "val_seconds": 0.5,
-            "order": f"order {number}",
-            "weights": f"weights {number}",
+            "order": digest(f"order {number}"),
+            "weights": digest(f"weights {number}"),
         }
         for number in range(1, epochs + 1)
     ]
-    dataset = {"digest": "ab" * 32, "source": "CIFAR-10", "synthetic": False, "train": 1000, "valid": VALID}
     layers = [{"name": "conv2d", "kind": "Conv2D", "shape": [32, 32, 32], "parameters": 896, "flop": 1_769_472}]
     facts = {
         "device": device,
         "seed": 0,
         "batch_size": 250,
         "deterministic": False,
-        "dataset": dataset,
+        "schema": 1,
+        "dataset": DATASET,
         "initial_weights": "cd" * 32,
         "layers": layers,
         "flop": {"forward": 1_769_472, "training": 3_538_944},
         "fingerprint": {"tensorflow": "2.21.0"},
         "environment": {"node": {"cpu_model": "AMD EPYC"}, "device": {"threads": 2}},
         "placement": {"training": {"/device:CPU:0": 487}},
-        "weights": {"file": f"epoch-{epochs:02}.weights.h5"},
+        "weights": {"file": f"epoch-{epochs:02}.weights.h5", "sha256": digest("file"), "masks": [[0, 4 * epochs]]},
         "epochs": rows,
     } | facts
-    answer = {"device": device, "weights": f"weights {epochs}", "placement": {}}
+    answer = {"device": device, "epoch": epochs, "weights": digest(f"weights {epochs}"), "placement": {}}
+    last = rows[-1]
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps(facts))
-    (folder / "evaluation.json").write_text(json.dumps(answer | {"loss": 0.9, "accuracy": 0.7}))
+    evaluation = {"images": VALID, "loss": last["val_loss"], "accuracy": last["val_accuracy"]}
+    (folder / "evaluation.json").write_text(json.dumps(answer | evaluation))
     (folder / "predictions.json").write_text(json.dumps(answer))
     lines = [",".join(("image", "truth", "predicted", *NAMES))]
+    right = [image for image in range(VALID) if image not in wrong][: round(VALID * last["val_accuracy"])]
     for image in range(VALID):
-        found = (image + (image in wrong)) % 10
+        found = (image + (image not in right) + (image in wrong[2:])) % 10
         probabilities = [0.9 if label == found else 0.1 / 9 for label in range(10)]
         lines.append(",".join(map(str, (image, image % 10, found, *probabilities))))
     (folder / "predictions.csv").write_text("\n".join(lines) + "\n")
@@ -132,8 +151,8 @@ def test_energy(two, tmp_path, joules, energy, words):
     ("facts", "words"),
     [
         ({"epochs": 1}, "for 2 and 1 epochs: times of unequal work are not compared"),
-        ({"initial_weights": "00"}, "these differ: initial weights"),
-        ({"dataset": {"digest": "00", "valid": VALID}}, "these differ: dataset"),
+        ({"initial_weights": "00" * 32}, "these differ: initial weights"),
+        ({"dataset": {**DATASET, "digest": "00" * 32}}, "these differ: dataset"),
         ({"batch_size": 32}, "these differ: batch size"),
         ({"deterministic": True}, "these differ: determinism"),
         ({"fingerprint": {"tensorflow": "2.20.0"}}, "these differ: place (tensorflow)."),
@@ -170,8 +189,8 @@ def test_history_is_over_epochs_and_over_seconds(two):
     ]
     drawn = [line.get_xydata().tolist() for line in axes[3].lines]
     assert len(drawn) == 4
-    np.testing.assert_allclose(drawn[0], [[10, 0.45], [20, 0.55]])
-    np.testing.assert_allclose(drawn[2], [[2, 0.45], [4, 0.55]])
+    np.testing.assert_allclose(drawn[0], [[10, 0.6], [20, 0.7]])
+    np.testing.assert_allclose(drawn[2], [[2, 0.6], [4, 0.7]])
 
 
 def test_predictions_mark_disagreement():
@@ -199,11 +218,11 @@ def test_samples_are_written(tmp_path):
     [
         ("run.json", None, FileNotFoundError, "cifar train"),
         ("run.json", "{", ValueError, "cifar train"),
-        ("run.json", '{"epochs": []}', ValueError, "--resume"),
+        ("run.json", '{"epochs": []}', ValueError, "cifar train"),
         ("evaluation.json", None, FileNotFoundError, "cifar evaluate"),
         ("evaluation.json", "[1]", ValueError, "cifar evaluate"),
-        ("evaluation.json", '{"weights": "older"}', ValueError, "cifar evaluate"),
-        ("predictions.json", '{"weights": "older"}', ValueError, "cifar predict"),
+        ("evaluation.json", '{"weights": 5}', ValueError, "cifar evaluate"),
+        ("predictions.json", '{"weights": null}', ValueError, "cifar predict"),
         ("predictions.csv", None, FileNotFoundError, "cifar predict"),
         ("predictions.csv", "image,truth\n1,2\n", ValueError, "cifar predict"),
         ("predictions.csv", "", ValueError, "cifar predict"),
@@ -218,3 +237,91 @@ def test_bad_folders(tmp_path, name, text, error, remedy):
     with pytest.raises(error, match=remedy) as caught:
         lesson.load(folder)
     assert "run" in str(caught.value)
+
+
+def changed(folder, name, **values):
+    """Change some values of a file of the folder."""
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("run.json", {"epochs": [], "weights": None}, "has no finished epoch; continue it with .*--resume"),
+        ("run.json", {"weights": None}, "contradicts itself: 2 finished epochs and no weights"),
+        ("run.json", {"device": "../../x"}, "run.json is damaged .device"),
+        ("evaluation.json", {"weights": "00" * 32}, "evaluation.json is not of the run's last epoch"),
+        ("evaluation.json", {"epoch": 1}, "after epoch 1, not 30 after 2"),
+        ("evaluation.json", {"loss": 0.91}, "the loss is 0.91, and it was 0.9"),
+        ("evaluation.json", {"accuracy": 0.71}, "no whole number of 30 images"),
+        ("evaluation.json", {"accuracy": 0.9}, "the accuracy is 0.9, and it was 0.7"),
+        ("predictions.json", {"weights": "00" * 32}, "predictions.json is not of the run's last epoch"),
+        ("predictions.json", {"table": "00" * 32}, "is not the table that was written with predictions.json"),
+    ],
+)
+def test_files_that_contradict_each_other(tmp_path, name, values, words):
+    """What is not of the run's weights, or cannot be true beside the rest, is not shown as the run's."""
+    folder = run(tmp_path / "run")
+    changed(folder, name, **values)
+    with pytest.raises(ValueError, match=words):
+        lesson.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("\n0,0,0,", "\n0,0,1,"), "another class than the most probable"),
+        (lambda text: text.replace("\n0,0,0,0.9", "\n0,0,0,0.95"), "do not add up to 1"),
+        (lambda text: text.replace("\n0,0,", "\n1,0,"), "images or classes that are none"),
+        (lambda text: text.replace("airplane", "plane,and"), "is cut short|is damaged|other columns"),
+        (lambda text: text.replace("\n0,0,0,0.9", "\n0,0,0,x"), "holds texts"),
+        (
+            lambda text: text.replace("\n5,5,5,", "\n5,4,5,").replace("\n6,6,", "\n6,4,").replace("\n7,7,", "\n7,4,"),
+            "18",
+        ),
+    ],
+    ids=["class", "probability", "image", "columns", "text", "truth"],
+)
+def test_predictions_that_contradict_themselves(tmp_path, change, words):
+    """A table that was changed by hand is refused with what is wrong in it."""
+    folder = run(tmp_path / "run")
+    path = folder / "predictions.csv"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(ValueError, match=words):
+        lesson.load(folder)
+
+
+def test_history_of_another_run_is_noticed(tmp_path):
+    """A history.csv of other epochs contradicts run.json; one that is an epoch behind was written before a kill."""
+    folder = run(tmp_path / "run")
+    rows = lesson.load(folder).facts["epochs"]
+    (folder / "history.csv").write_text(runfolder.history(rows[:1]))
+    assert lesson.load(folder).facts["epochs"] == rows
+    (folder / "history.csv").write_text(runfolder.history([{**rows[0], "loss": 1.9}, rows[1]]))
+    with pytest.raises(ValueError, match=r"history\.csv and run\.json contradict each other"):
+        lesson.load(folder)
+
+
+def test_links_and_pipes(two, tmp_path):
+    """Links where outputs are to be are replaced, none is followed; a pipe that nobody writes to is not waited for."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "mine").write_text("mine")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "lesson.html").symlink_to(victim / "mine")
+    page(folder, two)
+    assert not (folder / "lesson.html").is_symlink()
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "figures").symlink_to(victim)
+    with pytest.raises(ValueError, match="figures is a link"):
+        page(linked, two)
+    assert [path.name for path in victim.iterdir()] == ["mine"]
+    assert (victim / "mine").read_text() == "mine"
+    for name in ("predictions.csv", "run.json"):
+        (two[0].folder / name).unlink()
+        os.mkfifo(two[0].folder / name)
+        with pytest.raises(ValueError, match="is no regular file"):
+            lesson.load(two[0].folder)
