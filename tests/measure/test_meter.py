@@ -39,7 +39,7 @@ class Clockwork:
         return {"host_peak_bytes": self.pieces, "device_peak_bytes": None, "meaning": "made up"}
 
 
-EFFORT = meter.Effort(rounds=4, fewest=2, round_seconds=0.02, workload_seconds=1.0, steps=1)
+EFFORT = meter.Effort(rounds=4, fewest=2, round_seconds=0.02, workload_seconds=1.0, steps=1, deadline_seconds=60.0)
 
 
 def test_round_ends_with_the_device(benchmark):
