@@ -8,15 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 from rich.console import Console
 
 from cifar import cli
 from cifar.cli import data as data_command
+from cifar.cli import train as train_command
 from cifar.measure import devices
+from cifar.record import files
 from cifar.workload import dataset
 
 
@@ -64,8 +69,8 @@ def epochs(folder):
 def test_lesson_leaves_one_folder(lesson):
     """Figures, histories, weights, evaluations and predictions of each arm, and the page that tells of them."""
     for arm, last in (("cpu", 2), ("cpu-2", 1)):
-        files = {path.name for path in (lesson / arm).iterdir()}
-        assert files >= {"run.json", "history.csv", "evaluation.json", "predictions.csv", f"epoch-0{last}.weights.h5"}
+        there = {path.name for path in (lesson / arm).iterdir()}
+        assert there >= {"run.json", "history.csv", "evaluation.json", "predictions.csv", f"epoch-0{last}.weights.h5"}
         evaluation = json.loads((lesson / arm / "evaluation.json").read_text())
         row = epochs(lesson / arm)[-1]
         assert (evaluation["loss"], evaluation["accuracy"]) == (row["val_loss"], row["val_accuracy"])
@@ -307,6 +312,13 @@ def test_bad_dataset(tiny, tmp_path, capsys, change, words):
         (["train", "--resume", "--dataset", "{small}", "--out", "{run}"], "another dataset"),
         (["train", "--epochs", "0"], "0 is no whole number from 1 on"),
         (["train", "--until", "70"], "70 is no accuracy"),
+        (["train", "--epochs", "1000000000"], "is no whole number from 1 on, up to 10,000"),
+        (["train", "--seed", "-1"], "-1 is no seed"),
+        (["lesson", "--seed", "99999999999999999999999"], "is no seed: give a whole number from 0 to 4294967295"),
+        (["train", "--dataset", "{tiny}", "--out", "{tiny}"], "is no run folder"),
+        (["evaluate", "{tiny}"], "is no run folder"),
+        (["lesson", "--resume"], "--resume needs --out"),
+        (["lesson", "--epochs", "9999999", "--device", "cpu", "--out", "{new}"], "--epochs 9999999"),
         (["evaluate", "{new}"], "is no run folder"),
         (["evaluate", "{run}", "--dataset", "{small}"], "another dataset"),
         (["predict", "{run}", "--dataset", "{new}/none.h5"], "none.h5"),
@@ -329,6 +341,62 @@ def test_bad_input(tiny, small, run, tmp_path, capsys, arguments, words):
     assert "Traceback" not in said
     assert not list(tmp_path.glob("new*"))
     assert {path: path.read_bytes() for path in run.rglob("*")} == before
+
+
+def test_folders_of_one_second(tmp_path, monkeypatch):
+    """Two that begin in the same second have a folder each."""
+    monkeypatch.chdir(tmp_path)
+    folders = [train_command.new_folder("train") for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(folder.is_dir() and folder.parent == Path("results") for folder in folders)
+
+
+def test_lesson_is_held(lesson, capsys):
+    """While one process does the lesson in a folder, another is refused and changes nothing."""
+    before = {path: path.read_bytes() for path in lesson.rglob("*.*")}
+    arguments = ["--device", "cpu", "--device", "cpu", "--epochs", "2,1", "--deterministic", "--out", lesson]
+    with files.held(lesson, "doing the lesson"):
+        assert cifar("lesson", "--resume", *arguments) == 2
+    assert "another process is doing the lesson in" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in lesson.rglob("*.*")} == before
+
+
+@pytest.mark.slow
+def test_orphan_keeps_the_lesson(tiny, tmp_path):
+    """Where the lesson is killed and its training works on, the lesson is not begun again beside it."""
+    folder, said = tmp_path / "made", tmp_path / "said"
+    options = ["--device", "cpu", "--epochs", "9999", "--dataset", tiny, "--out", folder]
+    command = [sys.executable, "-m", "cifar", "lesson", *map(str, options)]
+    with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        while "epoch 1/9999" not in said.read_text():
+            assert process.poll() is None, said.read_text()
+            time.sleep(0.2)
+        (orphan,) = psutil.Process(process.pid).children()
+        process.kill()
+    try:
+        with started("lesson", "--resume", *options) as again:
+            _, errors = again.communicate(timeout=300)
+        assert orphan.is_running()
+    finally:
+        orphan.kill()
+    assert again.returncode == 2
+    assert "another process is doing the lesson in" in errors
+
+
+@pytest.mark.slow
+def test_planted_links_are_replaced(run, tmp_path):
+    """Links in the place of what `evaluate` and `predict` write are replaced, and what they lead to stays as it was."""
+    names = ["evaluation.json", *(f"predictions.{kind}" for kind in ("csv", "json", "png", "svg"))]
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    for name in names:
+        (run / name).unlink()
+        (run / name).symlink_to(victim)
+    program = "import sys; from cifar import cli; sys.exit(sum(cli.main([name, sys.argv[1]]) for name in sys.argv[2:]))"
+    subprocess.run([sys.executable, "-c", program, run, "evaluate", "predict"], check=True, capture_output=True)
+    assert victim.read_text() == "mine"
+    assert not any((run / name).is_symlink() for name in names)
+    assert json.loads((run / "predictions.json").read_text())["table"]
 
 
 @pytest.mark.parametrize("command", [["evaluate"], ["train", "--resume", "--out"]])
