@@ -14,6 +14,7 @@ import pytest
 
 from cifar.measure import devices, environment, meter, process
 from cifar.record import files
+from cifar.record.text import plain
 from cifar.workload import dataset as datasets
 
 RECORD = pytest.StashKey["RunRecord"]()
@@ -107,7 +108,7 @@ class RunRecord:
             "arm": config.getoption("--arm") or device.name,
             "device": device.name,
             "run": config.getoption("--run-number"),
-            "campaign": path.resolve().parent.name,
+            "campaign": plain(path.resolve().parent.name),
             "complete": False,
             "started": _now(),
             "finished": None,
@@ -146,7 +147,7 @@ class RunRecord:
             machine_info=self._machine_info,
             commit_info=self._config.hook.pytest_benchmark_generate_commit_info(config=self._config),
         )
-        files.replace(self._path, json.dumps(record, indent=1, allow_nan=False, default=_name))
+        files.replace(self._path, files.json_text(record, default=_name))
 
 
 def _now():

@@ -156,6 +156,18 @@ def test_callers_environment_has_no_say(small, tmp_path):
     assert measured.results[2].checks == ("787,530 parameters",)
 
 
+def test_folder_whose_name_is_no_text(small, tmp_path):
+    """A campaign in a folder with a Latin-1 name, on a dataset there, is measured, reported and resumed."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    shutil.copy(small, folder / "small.h5")
+    options = ("--quick", "--runs", 1, "--device", "cpu", "--only", "first-batch")
+    done = cifar("bench", *options, "--dataset", folder / "small.h5", "--out", "new", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert cifar("bench", "--resume", "--out", "new", cwd=folder).returncode == 0
+    assert cifar("report", folder / "new").returncode == 0
+
+
 BENCHMARKS = """
 import numpy as np, os, pytest, signal
 

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -183,7 +182,7 @@ def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]
         course.check_free(options.out, force=options.force)
     found = ready(options.dataset)
     with progress_bar() as progress:
-        dataset.verify(found.path, progress=progress)
+        dataset.verified(found.path, progress=progress)
     device = claim(options.device or "cpu", deterministic=bool(options.deterministic))
     facts = environment.collect(device, found)
     folder = options.out or new_folder("train")
@@ -322,7 +321,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         "seconds": seconds,
         "placement": audit.operations,
     }
-    files.replace(run.folder / ANSWERS["evaluate"], json.dumps(facts, indent=1) + "\n")
+    files.replace(run.folder / ANSWERS["evaluate"], files.json_text(facts))
     print(f"Test cross-entropy: {loss:.5f}")
     print(f"Test accuracy: {accuracy:.2%} of {valid.images:,} images")
     print(f"Evaluated on {_named(device)} in {seconds:.2f} s, the first call's compilation included")
@@ -357,7 +356,7 @@ def _predict(options: argparse.Namespace) -> int:
         "table": hashlib.sha256(table.encode()).hexdigest(),
         "placement": audit.operations,
     }
-    files.replace(run.folder / ANSWERS["predict"], json.dumps(facts, indent=1) + "\n")
+    files.replace(run.folder / ANSWERS["predict"], files.json_text(facts))
     names = dataset.CLASS_NAMES
     sides = {device.name: [names[row.argmax()] for row in found[:_SHOWN]]}
     figure = lesson.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)
@@ -377,5 +376,5 @@ def _opened(options: argparse.Namespace) -> tuple[Run, Path, Device]:
         message = f"{run.folder} has no finished epoch; continue it with `cifar train --resume --out {run.folder}`"
         raise ValueError(message)
     path = course.check_dataset(run, options.dataset)
-    dataset.verify(path)
+    dataset.verified(path)
     return run, path, claim(options.device or run.facts["device"], deterministic=run.facts["deterministic"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import signal
@@ -231,7 +230,7 @@ def _late(run: Run, share: Share) -> str:
         record = files.read_json(run.record)
         failure = {"workload": share.workload or "end of the run", "reason": reason, "skipped": False}
         record["machine_info"]["cifar"]["failures"].append(failure)
-        files.replace(run.record, json.dumps(record, indent=1, allow_nan=False))
+        files.replace(run.record, files.json_text(record))
     where = share.workload or ("its end" if share.done else "its start")
     return f"run {run.number} of {run.arm} hung in {where}: {reason}; --deadline names another (see {run.log})"
 

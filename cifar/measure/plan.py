@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import re
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from cifar.measure.devices import Missing
 from cifar.record import files
 from cifar.record.plan import PLAN, arms
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jsonschema_rs import Draft202012Validator
 
 
@@ -71,7 +73,12 @@ def read(folder: Path) -> Plan:
         raise ValueError(message) from error
     missing = fields.get("missing_gpu")
     read = {"devices": tuple(fields["devices"]), "missing_gpu": Missing.read(missing) if missing else None}
-    return Plan(**{**fields, **read})
+    return Plan(**{**fields, **read, "dataset": _path(fields["dataset"])})
+
+
+def _path(text: str) -> str:
+    """The path that stands in a plan as itself, or as a URI where it is no UTF-8, which JSON could not hold."""
+    return os.fsdecode(unquote_to_bytes(text.removeprefix("file://"))) if text.startswith("file://") else text
 
 
 def _check(fields: Any) -> None:  # noqa: ANN401 any JSON
@@ -100,7 +107,9 @@ def write(folder: Path, plan: Plan) -> None:
 def _fields(plan: Plan) -> dict[str, Any]:
     """The plan as it stands in its file."""
     fields = dataclasses.asdict(plan)
-    return fields | {"missing_gpu": plan.missing_gpu and plan.missing_gpu._asdict()}
+    is_text = not re.search("[\ud800-\udfff]", plan.dataset)
+    dataset = plan.dataset if is_text else Path(plan.dataset).as_uri()
+    return fields | {"missing_gpu": plan.missing_gpu and plan.missing_gpu._asdict(), "dataset": dataset}
 
 
 def make_folder(folder: Path) -> None:

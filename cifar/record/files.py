@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 LARGEST = 16 << 20
 """Bytes of the largest JSON file that is read; parsed, such a file takes some hundred MB of memory at most."""
@@ -168,6 +168,15 @@ def cache_folder() -> Path:
 
 
 # --- writing
+
+
+def json_text(content: Any, default: Callable[[Any], Any] | None = None) -> str:  # noqa: ANN401 any JSON
+    r"""Return `content` as JSON that `read_json` reads; `default` is as in `json.dumps`.
+
+    What is no Unicode, such as a folder's name in Latin-1, is written out: `\udce9`.  ValueError for NaN and Infinity.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False, default=default)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):04x}", text) + "\n"
 
 
 def is_unused(folder: Path) -> bool:

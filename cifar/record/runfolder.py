@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +45,6 @@ def history(epochs: Sequence[Row]) -> str:
     names = list(epochs[-1])
     rows: list[list[Any]] = [names, *([row.get(name) for name in names] for row in epochs)]
     return "\n".join(",".join("" if value is None else str(value) for value in row) for row in rows) + "\n"
-
-
-def text(content: Facts) -> str:
-    """JSON that `files.read_json` reads: what is no Unicode, such as a folder's name in Latin-1, is written out."""
-    found = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    return re.sub("[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):04x}", found) + "\n"
 
 
 def read(folder: Path) -> Facts:

@@ -89,7 +89,7 @@ class Run:
 
     def write(self) -> None:
         """Replace `run.json`, then `history.csv`."""
-        files.replace(self.folder / RUN, runfolder.text(self.facts))
+        files.replace(self.folder / RUN, files.json_text(self.facts))
         if self.epochs:
             files.replace(self.folder / HISTORY, runfolder.history(self.epochs))
 

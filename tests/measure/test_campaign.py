@@ -41,6 +41,13 @@ def test_plan_survives_its_file(tmp_path):
     assert campaign.resume(tmp_path / "new") == plan(missing_gpu=missing)
 
 
+def test_plan_with_a_path_that_is_no_text(tmp_path):
+    """A dataset in a folder whose name is Latin-1 is found again."""
+    path = os.fsdecode(b"/caf\xe9 %41/x.h5")
+    campaign.start(tmp_path / "new", plan(dataset=path))
+    assert campaign.resume(tmp_path / "new").dataset == path
+
+
 def test_older_plan(tmp_path):
     """An earlier version's plan is read: it has reason and remedy in one text, and no deadline."""
     fields = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": "/x.h5", "digest": "d" * 64, "only": None}

@@ -159,3 +159,11 @@ def test_file_system_without_locks(tmp_path, monkeypatch, number):
     monkeypatch.setattr(tempfile, "tempdir", str(results))
     with pytest.raises(OSError, match=r"neither .* keeps locks: name another TMPDIR"), files.held(results, "training"):
         pass
+
+
+def test_json_of_ours_is_read_again(tmp_path):
+    """What we write, we read; a name that is no Unicode is written out, and a number that is none is refused."""
+    files.replace(tmp_path / "a.json", files.json_text({"folder": "caf\udce9 \u20ac", "seconds": 0.1}))
+    assert files.read_json(tmp_path / "a.json") == {"folder": "caf\\udce9 \u20ac", "seconds": 0.1}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.json_text({"seconds": float("nan")})
