@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 
 from cifar import cli
+from cifar.cli.agree import _read
 from cifar.measure import devices
 
 
@@ -102,7 +104,9 @@ def test_another_task_is_refused(side, small):
 def test_triton_is_imported_before_tensorflow(tmp_path):
     """PyTorch's Triton, imported after TensorFlow, would crash the process."""
     (tmp_path / "triton.py").write_text("import sys; print('tensorflow' in sys.modules)")
-    code = "from cifar.cli.train import use_tensorflow; use_tensorflow('torch'); import sys; print(*sys.modules)"
+    code = "from contextlib import suppress; from cifar.cli.train import use_tensorflow\n"
+    code += "with suppress(ModuleNotFoundError): use_tensorflow('torch')  # PyTorch itself need not be there\n"
+    code += "print(*sys.modules)"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
     before, modules = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split(
         "\n", 1
@@ -171,3 +175,48 @@ def test_bad_input(small, tmp_path, capsys, monkeypatch, arguments, words):
     assert words in said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["text.npz"]
+
+
+FACTS = {"side": "cpu", "precision": "float32", "task": "00"}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"precision": "float8"}, "float8 is no precision"),
+        ({"outputs": np.array(["a", "b"])}, "outputs is of type <U1"),
+        ({"outputs": np.zeros(9_000_000)}, "far more than a side"),
+        ({"outputs": np.array([None])}, "is no file of"),
+    ],
+    ids=["precision", "texts", "large", "objects"],
+)
+def test_bad_sides(tmp_path, arrays, words):
+    """A side's file that holds anything but a side is refused with its name and what is wrong."""
+    path = tmp_path / "side.npz"
+    np.savez_compressed(path, **(FACTS | arrays))
+    with pytest.raises(ValueError, match=words) as caught:
+        _read(path)
+    assert "side.npz" in str(caught.value)
+
+
+def test_side_of_a_declared_terabyte(tmp_path):
+    """An array whose header declares far more numbers than the file has is refused."""
+    path = tmp_path / "side.npz"
+    header = (
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000000,), }".ljust(117)
+    )
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("outputs.npy", header + b"\n")
+    with pytest.raises(ValueError, match="is no file of `cifar agree --out`"):
+        _read(path)
+
+
+@pytest.mark.slow
+def test_side_is_written_where_it_was_asked_for(small, tmp_path):
+    """The file has the name that was given, and takes the place of a link that leads nowhere."""
+    (tmp_path / "side").symlink_to(tmp_path / "victim")
+    code, _, errors = agree("cpu", "--out", tmp_path / "side", "--dataset", small)
+    assert code == 0, errors
+    assert [path.name for path in tmp_path.iterdir()] == ["side"]
+    assert _read(tmp_path / "side")["precision"] == "float32"

@@ -337,11 +337,7 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
     valid = DataGenerator(path, "valid", run.facts["batch_size"], shuffle=False)
     one_step = watch("training", training.counting_step(network))
     probabilities = watch("validation", training.forward(network))
-    for done in run.epochs:
-        if feed.digest() != done["order"]:
-            message = f"{run.folder / RUN}: epoch {done['epoch']} had other batches than this version draws; {_REMEDY}"
-            raise ValueError(message)
-        feed.on_epoch_end()
+    _pass_over(run, feed)
     while len(run.epochs) < epochs and not reached(run, until):
         row: Row = {"epoch": len(run.epochs) + 1} | _one_epoch(
             one_step, feed, f"epoch {len(run.epochs) + 1}/{epochs}", wait, joules, progress
@@ -355,6 +351,15 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
             raise ValueError(message)
         run.add(network, row)
         yield row
+        feed.on_epoch_end()
+
+
+def _pass_over(run: Run, feed: DataGenerator) -> None:
+    """Let `feed` be as after the finished epochs; ValueError where one of them had other batches than it gives."""
+    for done in run.epochs:
+        if feed.digest() != done["order"]:
+            message = f"{run.folder / RUN}: epoch {done['epoch']} had other batches than this version draws; {_REMEDY}"
+            raise ValueError(message)
         feed.on_epoch_end()
 
 
