@@ -69,7 +69,8 @@ def read(folder: Path) -> Plan:
         fields = files.read_json(path)
         _check(fields)
     except ValueError as error:
-        message = f"{path} is damaged: it {error}; start a new campaign with another --out"
+        remedy = "start a new campaign with another --out, or report on its records by their names"
+        message = f"{path} is damaged: it {error}; {remedy}"
         raise ValueError(message) from error
     missing = fields.get("missing_gpu")
     read = {"devices": tuple(fields["devices"]), "missing_gpu": Missing.read(missing) if missing else None}

@@ -119,5 +119,5 @@ def test_no_gpu(node, monkeypatch, small):
     monkeypatch.setenv("REAL", "bench")
     done = submitted("results/a", "--quick", "--only", "first-step", "--dataset", str(small))
     assert done.returncode == 4, done.stderr
-    assert "there is no GPU to measure" in done.stderr
+    assert "there is no gpu to measure" in done.stderr
     assert not (node / "results/a/campaign.json").exists()

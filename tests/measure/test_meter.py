@@ -103,7 +103,7 @@ def test_warm_up_is_kept_apart(benchmark):
 
 def test_long_calls_have_fewer_rounds(benchmark):
     """A call that would exceed the time for its workload is timed less often, but not less than the effort's fewest."""
-    slow = meter.Effort(rounds=10, fewest=3, round_seconds=0.01, workload_seconds=0.05, steps=1)
+    slow = meter.Effort(rounds=10, fewest=3, round_seconds=0.01, workload_seconds=0.05, steps=1, deadline_seconds=60.0)
     meter.Meter(benchmark, Clockwork(), slow)(lambda: time.sleep(0.03), images=1, check=lambda _: ["nothing"])
     assert len(benchmark.stats.stats.data) == slow.fewest
 

@@ -568,7 +568,7 @@ def test_a_link_in_the_place_of_the_figures_is_refused(report: Any, tmp_path: Pa
 def test_runs_that_are_missing_from_a_campaign_are_said(report: Any, tmp_path: Path, capsys: Any) -> None:
     """What was planned and has no record stands under what was left out: the report is of an interrupted campaign."""
     report({"cpu": {}, "gpu": {"faster": 20}}, runs=(1, 2))
-    plan = {"devices": ["cpu", "gpu", "cpu"], "runs": 3, "effort": "quick", "dataset": "x", "digest": "y"}
+    plan = {"devices": ["cpu", "gpu", "cpu"], "runs": 3, "effort": "quick", "dataset": "/x", "digest": "5f" * 32}
     (tmp_path / "campaign" / "campaign.json").write_text(json.dumps(plan))
     assert cli.main(["report", str(tmp_path / "campaign")]) == 0
     printed = capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 from cifar import cli
 from cifar.report import record, sources
 
-PLAN = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": "cifar10.h5", "digest": "5f" * 32}
+PLAN = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": "/cifar10.h5", "digest": "5f" * 32}
 FEW = {"training[feed=memory]": (5000, 2.8)}
 
 
