@@ -31,6 +31,7 @@ def pytest_addoption(parser):
     group.addoption("--effort", choices=meter.EFFORTS, default="quick", help="default: %(default)s")
     group.addoption("--record", type=Path, help="write the run's record here, anew after each benchmark")
     group.addoption("--arm", help="the arm's name in the record (default: the device)")
+    group.addoption("--campaign", help="the campaign's name in the record (default: the folder's)")
     group.addoption("--run-number", type=int, default=1, help="number of the run within its arm")
 
 
@@ -102,13 +103,14 @@ class RunRecord:
         self._machine_info = config.hook.pytest_benchmark_generate_machine_info(config=config)
         facts = environment.collect(device, datasets.describe(_dataset(config)))
         facts["effort"] = config.getoption("--effort")
+        facts["only"] = config.option.keyword or "all workloads"
         facts["harness_seconds_per_round"] = meter.harness_seconds(device)
         self._ours = self._machine_info["cifar"] = {
             "schema": 1,
             "arm": config.getoption("--arm") or device.name,
             "device": device.name,
             "run": config.getoption("--run-number"),
-            "campaign": plain(path.resolve().parent.name),
+            "campaign": config.getoption("--campaign") or plain(path.resolve().parent.name),
             "complete": False,
             "started": _now(),
             "finished": None,

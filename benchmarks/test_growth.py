@@ -11,7 +11,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -19,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from cifar.measure import process
 from cifar.workload import dataset as datasets
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator, ahead
@@ -209,8 +209,8 @@ def test_growth_runs(measure, a_record, tmp_path, runs):
 
     def call():
         arguments = ["report", str(folder), "--out", str(report)]
-        command = [sys.executable, "-c", REPORTING, *arguments]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = process.python("-c", REPORTING, *arguments)
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=process.locks())
         assert finished.returncode == 0, finished.stderr[-500:]
         peaks.append(1024 * int(finished.stdout.split()[-1]))
         return finished

@@ -128,8 +128,16 @@ def test_callers_environment_has_no_say(small, tmp_path):
     """What a user's environment and folder say to pytest, Python and Keras neither stops a run nor changes its work."""
     here, home = tmp_path / "here", tmp_path / "home"
     (here / "cifar").mkdir(parents=True)
-    for name in ("random.py", "numpy.py", "conftest.py", "cifar/__init__.py", "sitecustomize.py"):
-        (here / name).write_text("raise SystemExit('executed')")
+    for name in (
+        "random.py",
+        "numpy.py",
+        "json.py",
+        "ctypes.py",
+        "conftest.py",
+        "cifar/__init__.py",
+        "sitecustomize.py",
+    ):
+        (here / name).write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\nraise SystemExit('executed')")
     (here / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
     (home / ".keras").mkdir(parents=True)
     (home / ".keras" / "keras.json").write_text('{"image_data_format": "channels_first", "backend": "theano"}')
@@ -149,6 +157,7 @@ def test_callers_environment_has_no_say(small, tmp_path):
         },
     )
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "executed").exists()
     measured = record.load(tmp_path / "new")[0]
     assert [result.params["stage"] for result in measured.results] == [
         *("interpreter", "first-batch", "build", "first-step")
@@ -157,15 +166,17 @@ def test_callers_environment_has_no_say(small, tmp_path):
 
 
 def test_folder_whose_name_is_no_text(small, tmp_path):
-    """A campaign in a folder with a Latin-1 name, on a dataset there, is measured, reported and resumed."""
+    """A campaign in a folder with a Latin-1 name, on a dataset there, is measured, reported, renamed and resumed."""
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     folder.mkdir()
     shutil.copy(small, folder / "small.h5")
     options = ("--quick", "--runs", 1, "--device", "cpu", "--only", "first-batch")
     done = cifar("bench", *options, "--dataset", folder / "small.h5", "--out", "new", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert cifar("bench", "--resume", "--out", "new", cwd=folder).returncode == 0
-    assert cifar("report", folder / "new").returncode == 0
+    (folder / "new").rename(folder / "renamed")
+    done = cifar("bench", "--resume", "--runs", 2, "--out", "renamed", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert cifar("report", folder / "renamed").returncode == 0
 
 
 BENCHMARKS = """

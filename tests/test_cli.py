@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +178,28 @@ def test_resume_takes_the_same_options(begun, small, tmp_path):
     assert (begun / "report.html").exists()
 
 
+@pytest.mark.parametrize(("field", "value"), [("effort", "thorough"), ("only", "training")])
+def test_resume_refuses_a_plan_that_its_records_contradict(begun, capsys, field, value):
+    """A plan whose effort or selection is not that of the runs that were measured is refused, with both."""
+    record = json.loads((begun / "cpu-1.json").read_text())
+    record["machine_info"]["cifar"]["environment"] |= {"effort": "quick", "only": "ours"}
+    (begun / "cpu-1.json").write_text(json.dumps(record))
+    plan = json.loads((begun / "campaign.json").read_text())
+    (begun / "campaign.json").write_text(json.dumps(plan | {field: value}))
+    assert cifar("bench", "--resume", "--out", begun) == 2
+    assert f"was measured with {field} " in capsys.readouterr().err
+
+
+def test_escapes_in_a_plan_are_not_obeyed(begun, capsys):
+    """What a terminal would obey in campaign.json is written out."""
+    plan = json.loads((begun / "campaign.json").read_text())
+    (begun / "campaign.json").write_text(json.dumps(plan | {"missing_gpu": "\x1b[31mred\x07"}))
+    assert cifar("bench", "--resume", "--out", begun) == 0
+    printed = capsys.readouterr()
+    assert "\\x1b[31mred" in printed.out
+    assert "\x1b" not in printed.out + printed.err
+
+
 def test_resume_takes_no_run_back(begun, capsys):
     """Runs can be added; fewer than the campaign has are refused with both numbers."""
     plan = json.loads((begun / "campaign.json").read_text()) | {"runs": 3}
@@ -231,6 +254,15 @@ def test_streams_that_are_closed(begun, closed):
     assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == 0
     assert (begun / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert json.loads((begun / "campaign.json").read_text())["devices"] == ["cpu"]
+
+
+def test_stdout_on_a_full_disk(begun):
+    """What cannot be printed is said, with exit code 2; the report is written."""
+    with Path("/dev/full").open("w") as full:
+        done = report_of(begun, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr == "what was printed is not whole (No space left on device): make room where stdout goes\n"
+    assert (begun / "report.html").exists()
 
 
 def test_no_colours_in_a_pipe(begun):

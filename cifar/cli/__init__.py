@@ -11,7 +11,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cifar.cli import agree, bench, data, lesson, node, report, train
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, WRONG_USAGE, MissingDeviceError, say, steady_streams
+from cifar.cli.terminal import (
+    INTERRUPTED,
+    NOTHING_MEASURED,
+    WRONG_USAGE,
+    MissingDeviceError,
+    check_printed,
+    say,
+    steady_streams,
+)
 from cifar.measure.placement import MisplacedError
 
 if TYPE_CHECKING:
@@ -30,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     steady_streams()
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        return code if check_printed() else code or WRONG_USAGE
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

@@ -19,6 +19,7 @@ from cifar.cli.terminal import (
     say,
     take_devices,
 )
+from cifar.record.text import plain
 
 if TYPE_CHECKING:
     import argparse
@@ -98,7 +99,10 @@ def _resumed(options: argparse.Namespace) -> int:
     with campaign.held(folder) as lock:
         plan = campaign.resume(folder)
         _check_options(options, folder, plan)
+        campaign.check_records(folder, plan)
         _check_dataset(plan)
+        if options.runs is not None or campaign.left(folder, plan):
+            campaign.check_only(plan)
         if options.runs is not None:
             plan = campaign.extend(folder, plan, options.runs)
         return _measured(options, folder, plan, lock)
@@ -110,9 +114,9 @@ def _measured(options: argparse.Namespace, folder: Path, plan: Plan, lock: int) 
 
     if options.deadline is not None:
         plan = dataclasses.replace(plan, deadline_seconds=options.deadline)
-    print(f"Measuring {', '.join(plan.arms)}: {plan.runs} runs each, {plan.effort}, into {folder}")
+    print(plain(f"Measuring {', '.join(plan.arms)}: {plan.runs} runs each, {plan.effort}, into {folder}"))
     if plan.missing_gpu:
-        print(f"No GPU is measured: {plan.missing_gpu}")
+        print(plain(f"No GPU is measured: {plan.missing_gpu}"))
     try:
         with progress_bar() as progress:
             failures = campaign.run(folder, plan, lock, progress=progress)

@@ -134,7 +134,7 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
             records, folder, margin=options.margin, allow=options.allow, missing_gpu=gpus, missing=missing
         )
     except OSError as error:
-        remedy = "make room, or let `cifar report` write it elsewhere by --out"
+        remedy = "make room there, or let `cifar report` write it elsewhere by --out"
         message = f"the report could not be written into {folder} ({error.strerror or error}): {remedy}"
         raise OSError(error.errno, message) from error
     for comparison in report.comparisons:

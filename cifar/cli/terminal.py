@@ -109,16 +109,16 @@ class _Patient(io.RawIOBase):
     def __init__(self, number: int) -> None:
         """Write to the descriptor `number`."""
         self._number, self._is_read = number, True
+        self.error: OSError | None = None
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 bytes or a view of them
-        """Write what the reader takes, or drop it."""
+        """Write what the reader takes, or drop it; what is lost on a full disk leaves the `error`."""
         if self._is_read:
             try:
                 return os.write(self._number, data)
             except OSError as error:
-                if error.errno not in {errno.EPIPE, errno.EIO}:
-                    raise
                 self._is_read = False
+                self.error = None if error.errno in {errno.EPIPE, errno.EIO} else error
         return len(data)
 
     def writable(self) -> bool:
@@ -132,6 +132,16 @@ class _Patient(io.RawIOBase):
     def isatty(self) -> bool:
         """Say whether it is a terminal."""
         return os.isatty(self._number)
+
+
+def check_printed() -> bool:
+    """Whether all that was printed to stdout is where it was to go, as far as anybody reads it."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Patient) or raw.error is None:
+        return True
+    say(f"what was printed is not whole ({raw.error.strerror}): make room where stdout goes")
+    return False
 
 
 def steady_streams() -> None:

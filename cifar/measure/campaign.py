@@ -18,6 +18,7 @@ from cifar.measure.plan import Plan, extend, latest, make_folder, start
 from cifar.measure.plan import read as resume
 from cifar.record import files
 from cifar.record.plan import MOST_RUNS, PLAN
+from cifar.record.text import plain
 
 __all__ = ["MOST_RUNS", "PLAN", "Plan", "extend", "latest", "make_folder", "resume", "start"]
 
@@ -40,8 +41,9 @@ def held(folder: Path) -> Iterator[int]:
     """
     with files.held(folder, "measuring") as lock:
         files.sweep(folder)
-        for part in folder.glob("*-*.*.tmp"):  # as earlier versions left it
-            part.unlink(missing_ok=True)
+        for part in folder.glob("*.tmp"):
+            if re.fullmatch(r"(cpu|gpu(:\d+)?)(#\d+)?-\d+\.\d+\.tmp", part.name):  # as earlier versions left it
+                part.unlink()
         yield lock
 
 
@@ -51,10 +53,42 @@ def run(folder: Path, plan: Plan, lock: int, *, progress: Progress = lambda _wha
     `lock` is what `held` gives; `progress(what, done, total)` counts benchmarks.  KeyboardInterrupt ends the run under
     way and leaves the finished ones.  A run past its deadline is ended, and the next one begins.
     """
-    todo = [run for arm, number in plan.schedule() if not is_complete((run := Run(folder, plan, arm, number)).record)]
+    todo = left(folder, plan)
     share = Share(progress, len(todo))
     failures = [_measured(run, share, lock) for run in todo]
     return [failure for failure in failures if failure]
+
+
+def left(folder: Path, plan: Plan) -> list[Run]:
+    """Return the runs of `plan` that have no complete record in `folder` yet, in the order in which they run."""
+    runs = [Run(folder, plan, arm, number) for arm, number in plan.schedule()]
+    return [run for run in runs if not is_complete(run.record)]
+
+
+def check_records(folder: Path, plan: Plan) -> None:
+    """Raise ValueError where a complete record in `folder` was measured otherwise than `plan` has it."""
+    for arm, number in plan.schedule():
+        path = Run(folder, plan, arm, number).record
+        if not is_complete(path):
+            continue
+        environment = files.read_json(path)["machine_info"]["cifar"].get("environment", {})
+        planned = {"effort": plan.effort, "only": plan.only or "all workloads"}
+        for name, value in planned.items():
+            measured = environment.get(name, value)  # earlier versions did not record the selection
+            if measured != value:
+                message = (
+                    f"{path} was measured with {name} {measured!r}, and {folder / PLAN} has {value!r}: "
+                    "start a new campaign with another --out"
+                )
+                raise ValueError(message)
+
+
+def name_of(folder: Path) -> str:
+    """Return the campaign's name: as its records have it, for a folder may be renamed, else the folder's."""
+    for path in sorted(folder.glob("*-*.json")):
+        if is_complete(path):
+            return str(files.read_json(path)["machine_info"]["cifar"].get("campaign", folder.resolve().name))
+    return plain(folder.resolve().name)
 
 
 def is_complete(path: Path) -> bool:
@@ -105,6 +139,7 @@ class Run:
             "--capture=no",
             *("--benchmark-columns=median,iqr,rounds", "--benchmark-warmup=off"),
             *(f"--device={plan.arms[self.arm]}", f"--arm={self.arm}", f"--run-number={self.number}"),
+            f"--campaign={name_of(self.folder)}",
             *(f"--effort={plan.effort}", f"--dataset={plan.dataset}", f"--record={self.record.absolute()}"),
         ]
 

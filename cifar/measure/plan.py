@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
 
+_NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
+"""As `files.read_json` gives them back."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a campaign measures."""
@@ -73,8 +77,13 @@ def read(folder: Path) -> Plan:
         message = f"{path} is damaged: it {error}; {remedy}"
         raise ValueError(message) from error
     missing = fields.get("missing_gpu")
-    read = {"devices": tuple(fields["devices"]), "missing_gpu": Missing.read(missing) if missing else None}
-    return Plan(**{**fields, **read, "dataset": _path(fields["dataset"])})
+    read = {
+        "devices": tuple(fields["devices"]),
+        "runs": int(fields["runs"]),  # 1.0 is a whole number, too
+        "missing_gpu": Missing.read(missing) if missing else None,
+        "dataset": _path(fields["dataset"]),
+    }
+    return Plan(**{**fields, **read})
 
 
 def _path(text: str) -> str:
@@ -84,6 +93,9 @@ def _path(text: str) -> str:
 
 def _check(fields: Any) -> None:  # noqa: ANN401 any JSON
     """Raise ValueError, in words that follow the file's name, unless the fields fit the schema."""
+    if isinstance(fields, dict) and _NO_NUMBERS & set(map(str, fields.values())):
+        message = "holds NaN or Infinity, which are no JSON"
+        raise ValueError(message)
     error = next(_validator().iter_errors(fields), None)
     if error is not None:
         place = " / ".join(map(str, error.instance_path))
@@ -119,7 +131,7 @@ def make_folder(folder: Path) -> None:
         message = f"{folder} is no folder; name another --out"
         raise FileExistsError(message)
     folder.mkdir(parents=True, exist_ok=True)
-    if any(entry.name != files.LOCK for entry in folder.iterdir()):
+    if not files.is_unused(folder):
         message = f"{folder} is not empty; name another --out, or continue that campaign with --resume"
         raise FileExistsError(message)
 

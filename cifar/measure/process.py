@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
 import cifar
 
@@ -57,6 +57,7 @@ def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
         "KERAS_BACKEND": "tensorflow",
         "KERAS_HOME": os.devnull,  # a folder that can have no keras.json
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONSAFEPATH": "1",  # as -P, for what a library starts: pytest-benchmark asks py-cpuinfo in a process
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
     }
@@ -162,8 +163,7 @@ def watched(  # noqa: PLR0913 what runs, where it writes, and how it is watched
         late = False
         try:
             for data in _output(process):
-                file.write(data)
-                file.flush()
+                _keep(data, file)
                 read(data.decode(errors="replace"))
                 late = time.monotonic() - began > deadline()
                 if late:
@@ -193,6 +193,16 @@ def _output(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
             if not open_ended:
                 time.sleep(_LOOK_SECONDS)
             yield b""
+
+
+def _keep(data: bytes, log: BinaryIO) -> None:
+    """Add what a process printed to its log."""
+    try:
+        log.write(data)
+        log.flush()
+    except OSError as error:
+        message = f"{log.name} could not be written ({error.strerror}): make room, and continue with --resume"
+        raise OSError(error.errno, message) from error
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -200,14 +200,19 @@ def replace(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        message = f"{path} could not be written ({error.strerror}); what was there before is still there"
+        raise OSError(error.errno, message) from error
     finally:
-        part.unlink(missing_ok=True)  # has its final name by now, unless something went wrong
+        with contextlib.suppress(OSError):  # what could not be made has been reported
+            part.unlink(missing_ok=True)  # has its final name by now, unless something went wrong
 
 
 def sweep(folder: Path) -> None:
     """Remove what `replace` has left in `folder` where its process was killed; to be called by who holds the folder."""
     for part in folder.glob(".*.????????.part"):
-        part.unlink(missing_ok=True)
+        if not part.is_dir():
+            part.unlink(missing_ok=True)
 
 
 # --- holding
@@ -248,7 +253,13 @@ def keeps_locks(folder: Path) -> bool:
 
 def _locked_file(folder: Path, path: Path, doing: str) -> int | None:
     """The descriptor of the locked file; None where its file system keeps no locks."""
-    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EISDIR}:
+            message = f"{path} is a link or a folder, where a file stands that is locked: move it away"
+            raise OSError(error.errno, message) from error
+        raise
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

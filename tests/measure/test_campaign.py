@@ -66,6 +66,12 @@ def test_more_runs(tmp_path):
     assert campaign.resume(tmp_path / "new") == longer
 
 
+def test_start_takes_what_a_killed_one_left(tmp_path):
+    """A folder that holds nothing but the half of a plan that a killed process left is an empty one."""
+    (tmp_path / ".campaign.json.0123abcd.part").touch()
+    campaign.start(tmp_path, plan())
+
+
 def test_start_refuses_a_used_folder(tmp_path):
     """A campaign never writes into a folder that holds anything."""
     (tmp_path / "something").touch()
@@ -84,6 +90,9 @@ def test_resume_needs_a_campaign(tmp_path):
     [
         *("", "{", "[]", "7", '"text"', '{"runs": 1}', '{"devices": 1}', "[" * 1_500, '{"runs": 1, "runs": 2}'),
         '{"runs": ' + "9" * 5_000 + "}",
+        '{"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": "/x", "digest": "'
+        + "d" * 64
+        + '", "only": NaN}',
     ],
 )
 def test_damaged_plan(tmp_path, text):
@@ -106,7 +115,6 @@ def test_damaged_plan(tmp_path, text):
         ("runs", 0),
         ("runs", 10**18),
         ("runs", 10_001),
-        ("runs", float("nan")),
         ("runs", []),
         ("runs", True),
         ("runs", 2.5),
@@ -120,6 +128,7 @@ def test_damaged_plan(tmp_path, text):
         ("only", ["training"]),
         ("missing_gpu", ["no driver"]),
         ("missing_gpu", {"reason": "no driver"}),
+        ("missing_gpu", {"reason": 7, "remedy": ""}),
         ("deadline_seconds", -1),
         ("deadline_seconds", "soon"),
         ("nothing_of_ours", 1),
@@ -206,10 +215,12 @@ def test_two_campaigns_in_one_folder(tmp_path):
 
 def test_leftovers_of_a_killed_process(tmp_path):
     """What killed processes have left half-written is gone when the campaign goes on; records and logs stay."""
-    for name in ("cpu-1.4711.tmp", ".campaign.json.0123abcd.part", "cpu-1.json", "cpu-1.log", "notes.tmp"):
+    kept = [".d.0123abcd.part", ".lock", "cpu-1.json", "cpu-1.log", "my-notes.a.tmp", "notes.tmp"]
+    (tmp_path / kept[0]).mkdir()
+    for name in ("cpu-1.4711.tmp", "gpu:1#2-3.4711.tmp", ".campaign.json.0123abcd.part", *kept[2:]):
         (tmp_path / name).touch()
     with campaign.held(tmp_path):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "cpu-1.json", "cpu-1.log", "notes.tmp"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def test_command_can_be_repeated_by_hand(tmp_path):
