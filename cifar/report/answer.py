@@ -47,7 +47,7 @@ def answer(
         arms = over
         comparisons = [comparison for comparison in comparisons if comparison.baseline in over]
         refused = [refusal for refusal in refused if refusal.baseline in over]
-    if len(arms) == 1:
+    if len(arms) == 1 and not refused:
         return _answer_of_one(*next(iter(arms.items())), missing_gpu, "node" if arms is over else "run")
     if not comparisons:
         first = refused[0]

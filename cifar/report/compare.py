@@ -278,7 +278,7 @@ def compare(  # noqa: PLR0913 - what, by what measure, and two words for it
         message = f"the margin must be a number above 0, such as 0.05 for 5 %, not {margin}"
         raise ValueError(message)
     labels = names or _names(baseline, candidate)
-    allowed = _comparable(baseline, candidate, frozenset(allow))
+    allowed = comparable(baseline, candidate, frozenset(allow))
     kept = [limits.sound(side) for side in (baseline, candidate)]
     sides = [_measured(side) for side in kept]
     gapped = [gaps(side, label, evidence) for label, side in zip(labels, kept, strict=True)]
@@ -369,10 +369,10 @@ def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str
     return f"{one}@{places[0]}", f"{other}@{places[1]}"
 
 
-def _comparable(
+def comparable(
     baseline: Sequence[Record], candidate: Sequence[Record], allow: frozenset[str]
 ) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The fields that differ and may; raises NotComparable for those that may not."""
+    """Return the fields of the fingerprint that differ and may; raises NotComparable for those that may not."""
     fields = dict.fromkeys(field for record in (*baseline, *candidate) for field in record.fingerprint)
     differences = {}
     for field in fields:

@@ -280,7 +280,18 @@ def _compared(
             )
         except NotComparable as error:
             refused.append(Refused(one, other, error))
+    if len(arms) == 1 and not over:
+        refused += _unlike(*next(iter(arms.items())), allow)
     return tuple(comparisons), tuple(refused)
+
+
+def _unlike(arm: str, runs: Sequence[Record], allow: frozenset[str]) -> list[Refused]:
+    """Why the runs of the only arm are none of one thing, whose speed could be given; empty where they are."""
+    try:
+        compare.comparable(runs[:1], runs[1:], allow)
+    except NotComparable as error:
+        return [Refused(f"run {runs[0].run} of {arm}", f"the other runs of {arm}", error)]
+    return []
 
 
 # --- the view: everything that the templates show, as plain text in tables

@@ -73,7 +73,7 @@ def _regular(path: Path) -> BinaryIO:
         message = f"{shown} cannot be opened ({os.strerror(error.errno or errno.EIO)}); name another file"
         raise OSError(error.errno, message) from error
     except ValueError as error:
-        message = "this is a folder or device, not an HDF5 file"
+        message = "this is a folder, pipe or device, not an HDF5 file"
         raise DamagedError(message) from error
 
 

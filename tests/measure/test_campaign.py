@@ -118,7 +118,7 @@ def test_damaged_plan(tmp_path, text):
         ("runs", []),
         ("runs", True),
         ("runs", 2.5),
-        ("dataset", "relative.h5"),
+        ("dataset", ""),
         ("dataset", "/a\0b"),
         ("dataset", "/" + "x" * 5_000),
         ("dataset", None),

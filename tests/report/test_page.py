@@ -608,3 +608,20 @@ def test_digest_of_cifar_10_is_that_of_the_published_arrays() -> None:
 
     lines = "".join(f"{name} {published.CIFAR_10.arrays[name]}\n" for name in dataset.ARRAYS)
     assert hashlib.sha256(lines.encode()).hexdigest() == answer.PUBLISHED
+
+
+def test_runs_of_one_arm_that_are_not_comparable(report: Any, tmp_path: Path, capsys: Any) -> None:
+    """The speed of an arm whose runs differ in what must be equal is not given: the fields are, with exit code 3."""
+    report({"cpu": {}}, runs=(1, 2, 3))
+    path = tmp_path / "campaign" / "cpu-2.json"
+    record = json.loads(path.read_text())
+    record["machine_info"]["cifar"]["fingerprint"]["keras"] = "2.0"
+    path.write_text(json.dumps(record))
+    assert cli.main(["report", str(tmp_path / "campaign")]) == 3
+    printed = capsys.readouterr()
+    assert (
+        "the other runs of cpu and run 1 of cpu are not comparable, for these differ: keras: 3.15.0 against"
+        in printed.err
+    )
+    assert "images/s" not in printed.out
+    assert cli.main(["report", str(tmp_path / "campaign"), "--allow", "keras"]) == 0
