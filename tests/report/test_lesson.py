@@ -153,7 +153,6 @@ def test_energy(two, tmp_path, joules, energy, words):
         ({"epochs": 1}, "for 2 and 1 epochs: times of unequal work are not compared"),
         ({"initial_weights": "00" * 32}, "these differ: initial weights"),
         ({"dataset": {**DATASET, "digest": "00" * 32}}, "these differ: dataset"),
-        ({"batch_size": 32}, "these differ: batch size"),
         ({"deterministic": True}, "these differ: determinism"),
         ({"fingerprint": {"tensorflow": "2.20.0"}}, "these differ: place (tensorflow)."),
     ],
