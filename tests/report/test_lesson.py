@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 import os
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -111,6 +112,13 @@ def test_page_of_two_devices(two, tmp_path):
     names = ("samples", "history-cpu", "history-gpu", "history", "predictions")
     assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert all(f"figures/{file}" in text for file in files)
+
+
+def test_page_runs_no_script(two, tmp_path):
+    """The page carries the report's policy, which allows no script."""
+    policy = resources.files("cifar.report").joinpath("policy.html").read_text().strip()
+    assert "default-src 'none'" in policy
+    assert policy in page(tmp_path, two)
 
 
 def test_page_of_one_device(two, tmp_path):
