@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,8 +135,9 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
             records, folder, margin=options.margin, allow=options.allow, missing_gpu=gpus, missing=missing
         )
     except OSError as error:
-        remedy = "make room there, or let `cifar report` write it elsewhere by --out"
-        message = f"the report could not be written into {folder} ({error.strerror or error}): {remedy}"
+        remedy = "make room, or let `cifar report` write it elsewhere by --out"
+        reason = os.strerror(error.errno) if error.errno else error
+        message = f"the report could not be written into {folder} ({reason}): {remedy}"
         raise OSError(error.errno, message) from error
     for comparison in report.comparisons:
         _print_comparison(comparison)
