@@ -64,7 +64,7 @@ def test_what_is_no_dataset(place, capsys, command, kind, name):
 def test_null_device_stays(capsys):
     """`--out /dev/null` replaces no device."""
     assert main(["prepare", "--synthetic", "--out", "/dev/null"]) == 2
-    assert "/dev/null: this is a folder or device" in capsys.readouterr().err
+    assert "/dev/null: this is a folder, pipe or device" in capsys.readouterr().err
     assert not os.path.isfile("/dev/null")  # noqa: PTH113
 
 

@@ -377,7 +377,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """A folder in the file's place is said to be one."""
-    with pytest.raises(ValueError, match="a folder or device"):
+    with pytest.raises(ValueError, match="a folder, pipe or device"):
         dataset.describe(tmp_path)
 
 

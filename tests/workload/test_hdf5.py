@@ -206,7 +206,9 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
     else:
         os.mkfifo(tmp_path / "pipe")
         path.symlink_to("pipe")
-    with pytest.raises(ValueError, match=r"some\.h5: this is a folder or device, not an HDF5 file; name another file"):
+    with pytest.raises(
+        ValueError, match=r"some\.h5: this is a folder, pipe or device, not an HDF5 file; name another file"
+    ):
         dataset.describe(path)
     with pytest.raises(ValueError, match="name another file"):
         dataset.prepare_synthetic(path, train=3, valid=1)
