@@ -16,10 +16,12 @@ REAL = Path(__file__).parents[2] / "shared" / "data" / "cifar-10-python.tar.gz"
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible():
-    """Ctrl-C reaches what the tests start, also where a shell's background has them ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C and a closed terminal reach what the tests start, also where a shell or `nohup` has them ignored."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
