@@ -48,8 +48,8 @@ def fingerprint(environment: Mapping[str, Any]) -> dict[str, Fact]:
 def contradictions(fingerprint_as_written: Mapping[str, Fact], environment: Mapping[str, Any]) -> dict[str, Fact]:
     """Return the fields that the environment says otherwise, with what it says.
 
-    A field that the fingerprint lacks is none, nor is one of which the environment lacks the whole subject: older
-    records and records made by hand have fewer.
+    A field that the fingerprint lacks says none, as it does of what is not there. Nothing is said of a field of
+    which the environment lacks the whole subject: records made by hand have fewer.
     """
     from_environment = fingerprint(environment)
     if fingerprint_as_written.get("image") is None and from_environment["image"] == "unknown":
@@ -58,9 +58,9 @@ def contradictions(fingerprint_as_written: Mapping[str, Fact], environment: Mapp
     named |= {"gpu"} if "gpus" in environment else set()
     named |= {"image"} if "container" in environment else set()
     return {
-        name: from_environment[name]
-        for name in fingerprint_as_written
-        if name in named and not _same(fingerprint_as_written[name], from_environment[name])
+        name: value
+        for name, value in from_environment.items()
+        if name in named and not _same(fingerprint_as_written.get(name), value)
     }
 
 

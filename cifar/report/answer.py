@@ -27,7 +27,6 @@ CPU_MODEL = ("node.cpu_model", "cpu_model")
 CPU_CORES = ("node.cpus", "cpus")
 CPU_THREADS = ("node.hyperthreading",)
 GPU_MODEL = ("device.gpu", "gpus.0.name", "gpu")
-GPU_REASON = ("gpus.unmeasurable", "device.gpu.unmeasurable")
 DIGEST = ("dataset.digest", "dataset")
 """Where the facts that the answer names stand in the environment, or in the fingerprint; the first that is there."""
 
@@ -111,12 +110,8 @@ def _no_gpu(records: Sequence[Record], missing_gpu: Sequence[tuple[str, str]]) -
     """Why no GPU stands beside the CPU, as the campaign or the environment has it; the remedy stands in a note."""
     said = "no GPU was measured"
     known = facts(records[0].environment)
-    noted = [
-        (str(known[name]), str(known.get(name.replace(".unmeasurable", ".remedy"), "")))
-        for name in GPU_REASON
-        if known.get(name)
-    ]
-    reason, remedy = next(iter([*missing_gpu, *noted]), ("", ""))
+    noted = (str(known.get("gpus.unmeasurable", "")), str(known.get("gpus.remedy", "")))
+    reason, remedy = missing_gpu[0] if missing_gpu else noted
     # Older files have one text, in which the remedy follows the first colon.
     reason = reason if remedy else reason.partition(": ")[0]
     return f"{said}: {reason.rstrip('.')}" if reason else said

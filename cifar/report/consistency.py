@@ -130,7 +130,7 @@ def _device(ours: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _fingerprint(ours: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Every field of the fingerprint is what the environment says."""
     for field, value in contradictions(ours["fingerprint"], ours["environment"]).items():
-        yield field, f"it is {ours['fingerprint'][field]!r}, and the environment says {value!r}"
+        yield field, f"it is {ours['fingerprint'].get(field)!r}, and the environment says {value!r}"
 
 
 # --- a benchmark

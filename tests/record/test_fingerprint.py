@@ -39,4 +39,11 @@ def test_fingerprint_is_flat():
 )
 def test_contradictions(written, expected):
     """A field is compared with its place in the environment, if that has the subject at all."""
-    assert contradictions(written, ENVIRONMENT) == expected
+    assert contradictions(fingerprint(ENVIRONMENT) | written, ENVIRONMENT) == expected
+
+
+def test_field_that_is_missing_says_none():
+    """A fingerprint without what the environment tells is none of that environment; without what nobody tells it is."""
+    told = {"schema": 1, "tensorflow": "2.21.0", "tf32": True, "cpus": 2, "gpu": "NVIDIA H100"}
+    assert contradictions({}, ENVIRONMENT) == told
+    assert contradictions(told, ENVIRONMENT) == {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pytest
 
+from cifar.record.fingerprint import fingerprint
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -45,15 +47,15 @@ FINGERPRINT: dict[str, str | int | float | bool | None] = {
 ENVIRONMENT: dict[str, Any] = {
     "device": {"name": "cpu", "threads": 2, "gpu": {"unmeasurable": "the device is cpu"}},
     "node": {"cpu_model": "AMD EPYC", "cpus": 2},
-    "gpus": {"unmeasurable": "no NVIDIA driver on this node"},
+    "gpus": [{"name": "NVIDIA H100", "ecc": True}],
     "dataset": {"digest": "5f" * 32, "source": "made up", "synthetic": True},
     "load": {"minutes_1": 0.25},
     "variables": {},
 }
+WITHOUT_GPU = ENVIRONMENT | {"gpus": {"unmeasurable": "no NVIDIA driver on this node"}}
 
 GPU_ENVIRONMENT: dict[str, Any] = ENVIRONMENT | {
     "device": {"name": "gpu", "threads": 2, "gpu": "NVIDIA H100"},
-    "gpus": [{"name": "NVIDIA H100", "ecc": True}],
 }
 
 
@@ -128,6 +130,8 @@ def made(
         "fingerprint": FINGERPRINT,
         "environment": ENVIRONMENT if arm.startswith("cpu") else GPU_ENVIRONMENT,
     } | cifar
+    told = fingerprint(facts["environment"])
+    facts["fingerprint"] = {name: value for name, value in told.items() if value is not None} | facts["fingerprint"]
     if "name" in facts["environment"].get("device", ()):
         facts["environment"] = facts["environment"] | {
             "device": facts["environment"]["device"] | {"name": facts["device"]}

@@ -11,7 +11,7 @@ import pytest
 from cifar import cli
 from cifar.report import compare, nodes, page, record
 
-from .conftest import ENVIRONMENT, FINGERPRINT
+from .conftest import ENVIRONMENT, FINGERPRINT, GPU_ENVIRONMENT, WITHOUT_GPU
 
 CAMPAIGNS = 1500
 WORKLOADS = 12
@@ -97,13 +97,14 @@ def test_no_yardstick():
 def measured(write, tmp_path):
     """Measure several nodes into a folder each: a function of their speeds, which returns the folders."""
 
-    def measured(speeds, arm="cpu", runs=5, **changes):
+    def measured(speeds, arm="cpu", runs=5, base=None, **changes):
+        known = base or (ENVIRONMENT if arm.startswith("cpu") else GPU_ENVIRONMENT)
         folders = []
         for place, (node, faster) in enumerate(speeds.items()):
             folder = tmp_path / node
-            environment = ENVIRONMENT | {"node": ENVIRONMENT["node"] | {"hostname": node}}
+            here = known | {"node": known["node"] | {"hostname": node}}
             for run in range(1, runs + 1):
-                same = {"campaign": node, "environment": environment, "seed": place, "day": place + 1}
+                same = {"campaign": node, "environment": here, "seed": place, "day": place + 1}
                 write(folder, arm, run, faster=faster, **same | changes)
             folders.append(folder)
         return folders
@@ -267,7 +268,7 @@ def test_answer_over_nodes(measured, tmp_path):
     """Of several nodes with a GPU each the answer is GPU against CPU over the nodes, a node being the evidence."""
     found = page.write(both(measured, equal(4)), tmp_path / "report")
     assert re.fullmatch(
-        r"Training, fed from memory: gpu over 4 nodes is \d\d\.\d times as fast as cpu over 4 nodes "
+        r"Training, fed from memory: gpu over 4 nodes \(NVIDIA H100\) is \d\d\.\d times as fast as cpu over 4 nodes "
         r"\(AMD EPYC, 2 cores\); 95 % interval \d\d\.\d to \d\d\.\d, from 4 nodes each\.",
         found.answer,
     )
@@ -301,7 +302,8 @@ def test_two_nodes_of_one_run_each_say_what_is_missing(measured, tmp_path):
 
 def test_answer_of_one_device_over_nodes(measured, tmp_path):
     """Where the nodes have a CPU only, the answer is its speed over the nodes, and no node is compared with another."""
-    found = page.write(record.load(*measured(equal(3), workloads=FEW)), tmp_path / "report")
+    records = record.load(*measured(equal(3), workloads=FEW, base=WITHOUT_GPU))
+    found = page.write(records, tmp_path / "report")
     assert re.fullmatch(
         r"Training, fed from memory: cpu over 3 nodes \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
         r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 nodes\); no GPU was measured: no NVIDIA driver on this node\.",
@@ -317,7 +319,7 @@ def test_gpu_of_one_node_among_several(measured, tmp_path):
     records = record.load(tmp_path / "node1", tmp_path / "node3", *measured({"node2": 20}, arm="gpu", workloads=FEW))
     found = page.write(records, tmp_path / "report")
     assert [(each.baseline, each.candidate) for each in found.comparisons] == [("cpu@node2", "gpu")]
-    assert "gpu is 2" in found.answer
+    assert "gpu (NVIDIA H100) is 2" in found.answer
 
 
 def test_before_and_after_on_the_same_nodes(write, tmp_path):

@@ -19,6 +19,8 @@ from cifar import cli
 from cifar.report import answer, page
 from cifar.report.record import by_arm, load
 
+from .conftest import WITHOUT_GPU
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -148,8 +150,9 @@ def test_reason_of_an_older_campaign(report: Any) -> None:
 
 def test_reason_for_no_gpu_is_taken_from_the_environment(report: Any) -> None:
     """Without a note the record's own environment says why there is no GPU; other notes do not."""
-    found = report({"cpu": {}}, runs=(1,), notes=["Something else."])
+    found = report({"cpu": {"environment": WITHOUT_GPU}}, runs=(1,), notes=["Something else."])
     assert "(one run, so no interval); no GPU was measured: no NVIDIA driver on this node." in found.answer
+    assert report({"cpu": {}}, runs=(1,)).answer.endswith("no GPU was measured."), "a node's GPU that was not asked for"
     assert report({"cpu": {"environment": {}}}, runs=(1,)).answer.endswith("no GPU was measured.")
 
 
