@@ -436,11 +436,12 @@ def distributions(path: Sequence[str] | None = None) -> list[tuple[str, str]]:
     found = []
     for item in metadata.distributions() if path is None else metadata.distributions(path=list(path)):
         try:
-            name, version = item.metadata["Name"], item.metadata["Version"]
-        except (KeyError, TypeError, UnicodeDecodeError):  # as Python's version has it
+            facts = item.metadata
+            names, versions = facts.get_all("Name"), facts.get_all("Version")
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError):  # as Python's version has it
             continue
-        if isinstance(name, str) and isinstance(version, str):
-            found.append((name, version))
+        if names and versions:
+            found.append((names[0], versions[0]))
     return found
 
 

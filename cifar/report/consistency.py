@@ -56,6 +56,7 @@ def _all(content: Mapping[str, Any]) -> Iterator[Contradiction]:
     """Every contradiction of a record."""
     ours = content["machine_info"]["cifar"]
     yield from _at(("machine_info", "cifar"), _times(ours, content.get("datetime")))
+    yield from _at((), _nothing(content["benchmarks"], ours))
     yield from _at(("machine_info", "cifar"), _device(ours))
     yield from _at(("machine_info", "cifar", "fingerprint"), _fingerprint(ours))
     for index, entry in enumerate(content["benchmarks"]):
@@ -107,6 +108,12 @@ def _times(ours: Mapping[str, Any], written: object) -> Iterator[tuple[str, str]
             return  # pytest-benchmark's own, which nothing is read from
         if before:
             yield "started", f"{ours['started']} is after the file was written, {written}"
+
+
+def _nothing(entries: Sequence[object], ours: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A run that is complete has measured something, or says why it has not."""
+    if ours["complete"] and not entries and not ours["failures"]:
+        yield "benchmarks", "the run is complete, and it has neither a result nor a failure"
 
 
 def _device(ours: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -78,6 +78,7 @@ def scaled(whole):
 @pytest.mark.parametrize(
     ("edit", "field"),
     [
+        pytest.param(lambda c: c["benchmarks"].clear(), "it has neither a result nor a failure", id="nothing measured"),
         pytest.param(scaled, f"{NETWORK} / stats / median: it is 0.0413", id="rounds scaled"),
         pytest.param(lambda c: stats(c)["data"].pop(), "stats / rounds: it is 6, and the rounds give 5", id="deleted"),
         *(

@@ -169,7 +169,7 @@ def test_eight_arms_differ_by_colour_and_marker() -> None:
 @pytest.mark.parametrize("draw", [figures.throughput, figures.warmup, figures.rounds])
 def test_arms_without_results_draw_nothing(write: Write, tmp_path: Path, draw: object) -> None:
     """A campaign of which every benchmark failed has figures without panels, not an error."""
-    write(tmp_path / "none", workloads={})
+    write(tmp_path / "none", workloads={}, failures=[{"workload": "forward[batch=250]", "reason": "no memory"}])
     assert callable(draw)
     assert figures.save(draw(by_arm(load(tmp_path / "none"))), tmp_path, "empty")[0].exists()
 
