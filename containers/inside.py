@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from formats import Format, Job, Sif, say
 
 from cifar.measure.doctor import LIBRARIES
+from cifar.measure.environment import workload_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def examine(form: Format, job: Job, target: Path, dataset: Path | None) -> None:
         form.run(target, home, "nox", "-s", "tests", "--", *tests)
         data = [f"--dataset={shutil.copy(dataset, home / dataset.name).name}"] if dataset else []
         form.run(target, home, "nox", "-s", "bench", "--", "--quick", "--runs=1", "--out=results/checked", *data)
-        count = _check_campaign(form, target, home / "results/checked")
+        count = _check_campaign(form, target, home, "results/checked")
         of = "CIFAR-10" if dataset else "the stand-in"
         say(f"{target.name}, run by {form.runner} {ways}: the doctor finds no failure, the workload's tests pass,")
         say(f"{count} workloads were measured on {of}, and their record names the image's digest")
@@ -113,13 +114,19 @@ def _asked(form: Format, target: Path, home: Path, script: str, **how: Any) -> d
     return answer
 
 
-def _check_campaign(form: Format, target: Path, folder: Path) -> int:
-    """The number of workloads measured; exit unless none failed, and the record names the image and its lock."""
+def _check_campaign(form: Format, target: Path, home: Path, results: str) -> int:
+    """The number of workloads measured; exit unless none failed, and the record names the image, lock and commit.
+
+    The commit by the digest of what was measured, or no campaign in the image could be compared with one outside it.
+    """
+    folder = home / results
     record = json.loads((folder / "cpu-1.json").read_text(encoding="utf-8"))
     facts = record["machine_info"]["cifar"]["environment"]
     named = (facts["container"]["digest"], facts["source"]["lock"]["differs"])
     if named != (form.digest(target), []):
         sys.exit(f"A record made in {target.name} names {named}, but the image is {form.digest(target)} as locked")
+    if (measured := facts["source"]["workload"]) != (committed := workload_digest(home / "cifar")):
+        sys.exit(f"What was measured in {target.name} has the digest {measured}, and in the commit {committed}")
     failed = re.findall(r"::(test_\S+) (?:FAILED|ERROR)", (folder / "cpu-1.log").read_text(encoding="utf-8"))
     families = {entry["name"].removeprefix("test_").partition("[")[0] for entry in record["benchmarks"]}
     if failed or not families >= {"startup", "generator", "forward", "training", "peak"}:

@@ -554,7 +554,8 @@ def source(package: Path = PACKAGE) -> Facts:
 def workload_digest(package: Path = PACKAGE) -> str | Facts:
     """Return the SHA-256 of the workload's and the benchmarks' Python files, their names included.
 
-    It is the same for a checkout and for an installed wheel, which has the benchmarks inside the package.
+    It is the same for a checkout and for an installed wheel, which has the benchmarks inside the package.  The
+    evidence beside the benchmarks is none of theirs, and neither a wheel nor an image has it.
     """
     inside, beside = package / "benchmarks", package.parent / "benchmarks"
     folders = {"workload": package / "workload", "benchmarks": inside if inside.is_dir() else beside}
@@ -562,6 +563,7 @@ def workload_digest(package: Path = PACKAGE) -> str | Facts:
         f"{name}/{file.relative_to(folder).as_posix()}": file
         for name, folder in folders.items()
         for file in folder.rglob("*.py")
+        if file.relative_to(folder).parts[0] != "evidence"
     }
     if not files:
         return unmeasurable("neither cifar/workload nor benchmarks has a Python file")

@@ -567,9 +567,11 @@ class TestSource:
         [
             ("cifar/report/page.py", "TITLE = 'y'\n", True),
             ("cifar/workload/notes.txt", "x\n", True),
+            ("benchmarks/evidence/memory/larger.py", "pass\n", True),
             ("cifar/workload/model.py", "LAYERS = 5\n", False),
             ("benchmarks/test_forward.py", "pass \n", False),
             ("benchmarks/test_more.py", "", False),
+            ("benchmarks/peers/test_more.py", "", False),
         ],
     )
     def test_workload_digest(self, package, path, text, same):

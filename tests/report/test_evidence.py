@@ -1,0 +1,77 @@
+"""The evidence that is kept: every number and verdict that the docs rest on comes out as it always did."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from cifar.report import compare, record
+
+EXPECTED = Path(__file__).with_name("evidence.json")
+"""What came out of each campaign: write it anew, by running this file, only where a change of numbers is meant."""
+
+
+def campaigns(root):
+    """The folders of the campaigns that are kept."""
+    return sorted({path.parent for path in (root / "benchmarks" / "evidence").rglob("cpu*.json")})
+
+
+def numbers(folder):
+    """Each arm's speeds and each pair of arms' verdicts, seven digits of every number."""
+    arms = record.by_arm(record.load(folder))
+    return {
+        "speeds": {arm: speeds(records) for arm, records in arms.items()},
+        "verdicts": {f"{new} against {old}": verdicts(arms[old], arms[new]) for old, new in combinations(arms, 2)},
+    }
+
+
+def speeds(records):
+    """By workload: the speed, its interval, the unit and the number of runs."""
+    results = {}
+    for each in records:
+        for result in each.results:
+            results.setdefault(result.workload, []).append(result)
+    estimates = {workload: compare.estimate(runs) for workload, runs in results.items()}
+    return {
+        workload: " ".join([digits(found.value, *(found.interval or ())), found.unit, str(found.runs)])
+        for workload, found in estimates.items()
+    }
+
+
+def verdicts(baseline, candidate):
+    """By workload: the ratio, its interval, the adjusted p, the runs that would settle it, and the verdict."""
+    found = compare.compare(baseline, candidate, allow=("workload",))
+    return {
+        pair.workload: " ".join(
+            [digits(pair.ratio, *(pair.interval or ()), pair.p_adjusted), str(pair.runs_needed), pair.verdict]
+        )
+        for pair in found.pairs
+    }
+
+
+def digits(*values):
+    """Seven digits of each number."""
+    return " ".join("none" if value is None else f"{value:.7g}" for value in values)
+
+
+@pytest.mark.parametrize("name", json.loads(EXPECTED.read_text(encoding="utf-8")))
+def test_numbers_stay(name, pytestconfig):
+    """A campaign's speeds, intervals and verdicts are what they were when it was measured."""
+    expected = json.loads(EXPECTED.read_text(encoding="utf-8"))
+    assert numbers(pytestconfig.rootpath / "benchmarks" / "evidence" / name) == expected[name]
+
+
+def test_every_campaign_is_held(pytestconfig):
+    """No campaign of the evidence is left out."""
+    kept = campaigns(pytestconfig.rootpath)
+    names = {path.relative_to(pytestconfig.rootpath / "benchmarks" / "evidence").as_posix() for path in kept}
+    assert names == set(json.loads(EXPECTED.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    top = Path(__file__).parents[2]
+    whole = {path.relative_to(top / "benchmarks" / "evidence").as_posix(): numbers(path) for path in campaigns(top)}
+    EXPECTED.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
