@@ -7,17 +7,16 @@ import json
 import os
 import signal
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from cifar.measure import devices, environment, meter, process
-from cifar.record import files
 from cifar.record.text import plain
+from cifar.record.writing import RunRecord
 from cifar.workload import dataset as datasets
 
-RECORD = pytest.StashKey["RunRecord"]()
+RECORD = pytest.StashKey[RunRecord]()
 ASKED_FOR = ("ladder", "peer", "growth")
 """Markers of what takes long and answers a question of its own."""
 DEVICE = pytest.StashKey[devices.Device]()
@@ -73,7 +72,7 @@ def pytest_collection_finish(session):
     config = session.config
     path = config.getoption("--record")
     if path and not config.getoption("--benchmark-disable") and not config.getoption("--collect-only"):
-        config.stash[RECORD] = RunRecord(config, path)
+        config.stash[RECORD] = _begin(config, path)
         config.stash[RECORD].write()
 
 
@@ -83,78 +82,48 @@ def pytest_runtest_makereport(item):
     report = yield
     record = item.config.stash.get(RECORD, None)
     if record and (report.when == "call" or not report.passed):
-        record.add(item, report)
+        stats = getattr(item.funcargs.get("benchmark"), "stats", None)
+        if report.passed and stats is not None:
+            record.add_result(stats)
+        else:
+            record.add_failure(item.name.removeprefix("test_"), _reason(report), skipped=report.skipped)
     return report
 
 
 def pytest_sessionfinish(session, exitstatus):
     """Close the record; it stays incomplete where the session was cut short."""
     if record := session.config.stash.get(RECORD, None):
-        record.close(complete=exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
+        ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        record.close(complete=ended, load_at_end=environment.load_now())
 
 
-class RunRecord:
-    """One run's record: pytest-benchmark's own JSON, by its own hooks, with our part in `machine_info`."""
+def _begin(config, path):
+    """Begin the record of this run, with what is known at its start."""
+    device = config.stash[DEVICE]
+    machine_info = config.hook.pytest_benchmark_generate_machine_info(config=config)
+    facts = environment.collect(device, datasets.describe(_dataset(config)))
+    facts["effort"] = config.getoption("--effort")
+    facts["only"] = config.option.keyword or "all workloads"
+    facts["harness_seconds_per_round"] = meter.harness_seconds(device)
 
-    def __init__(self, config, path):
-        """Collect what is known at the start of the run that writes to `path`."""
-        device = config.stash[DEVICE]
-        self._config, self._path, self._kept = config, path, []
-        self._machine_info = config.hook.pytest_benchmark_generate_machine_info(config=config)
-        facts = environment.collect(device, datasets.describe(_dataset(config)))
-        facts["effort"] = config.getoption("--effort")
-        facts["only"] = config.option.keyword or "all workloads"
-        facts["harness_seconds_per_round"] = meter.harness_seconds(device)
-        self._ours = self._machine_info["cifar"] = {
-            "schema": 1,
-            "arm": config.getoption("--arm") or device.name,
-            "device": device.name,
-            "run": config.getoption("--run-number"),
-            "campaign": config.getoption("--campaign") or plain(path.resolve().parent.name),
-            "complete": False,
-            "started": _now(),
-            "finished": None,
-            "failures": [],
-            "fingerprint": environment.fingerprint(facts),
-            "environment": facts,
-        }
-
-    def add(self, item, report):
-        """Add the result of `item`, or its failure, and write the record anew."""
-        stats = getattr(item.funcargs.get("benchmark"), "stats", None)
-        if report.passed and stats is not None:
-            self._kept.append(stats)
-        else:
-            workload = item.name.removeprefix("test_")
-            failure = {"workload": workload, "reason": _reason(report)[:2000], "skipped": report.skipped}
-            self._ours["failures"].append(failure)
-        self.write()
-
-    def close(self, *, complete):
-        """Add what is known at the end of the run and write the record a last time.
-
-        A run that has neither measured anything nor says why is not complete, whatever pytest makes of it.
-        """
-        told = bool(self._kept or self._ours["failures"])
-        self._ours.update(complete=complete and told, finished=_now())
-        self._ours["environment"]["load_at_end"] = environment.load_now()
-        self.write()
-
-    def write(self):
-        """Replace the file by the record as it stands: at no moment is there half a file."""
-        record = self._config.hook.pytest_benchmark_generate_json(
-            config=self._config,
-            benchmarks=self._kept,
+    def generate(results, ours):
+        return config.hook.pytest_benchmark_generate_json(
+            config=config,
+            benchmarks=results,
             include_data=True,
-            machine_info=self._machine_info,
-            commit_info=self._config.hook.pytest_benchmark_generate_commit_info(config=self._config),
+            machine_info=machine_info | {"cifar": ours},
+            commit_info=config.hook.pytest_benchmark_generate_commit_info(config=config),
         )
-        files.replace(self._path, files.json_text(record, default=_name))
 
-
-def _now():
-    """The time in ISO 8601 with its offset."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    return RunRecord(
+        path,
+        generate,
+        arm=config.getoption("--arm") or device.name,
+        device=device.name,
+        run=config.getoption("--run-number"),
+        campaign=config.getoption("--campaign") or plain(path.resolve().parent.name),
+        environment=facts,
+    )
 
 
 def _reason(report):
@@ -163,11 +132,6 @@ def _reason(report):
         return report.longrepr[2].removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     return crash.message if crash else str(report.longrepr or "it measured nothing")
-
-
-def _name(parameter):
-    """What stands in the record for a benchmark's parameter that is a function, or one with an argument filled in."""
-    return str(getattr(parameter, "func", parameter).__name__)
 
 
 def _dataset(config):
@@ -200,7 +164,7 @@ def a_record(pytestconfig, tmp_path):
     """The content of this run's record before anything was measured."""
     path = tmp_path / "a" / "record.json"
     path.parent.mkdir()
-    RunRecord(pytestconfig, path).write()
+    _begin(pytestconfig, path).write()
     return json.loads(path.read_text(encoding="utf-8"))
 
 
