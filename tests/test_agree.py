@@ -22,6 +22,17 @@ def agree(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.fixture
+def compare(small, capsys):
+    """A function that compares two files of sides in this process; its exit code, output and errors."""
+
+    def compare(one, other):
+        code = cli.main(["agree", str(one), str(other), "--dataset", str(small)])
+        return code, *capsys.readouterr()
+
+    return compare
+
+
 @pytest.fixture(scope="module")
 def side(small, tmp_path_factory):
     """A function from a side's name to the file of its numbers, computed once; skips where its backend is missing."""
@@ -60,9 +71,9 @@ def changed(path, **arrays):
         ("jax:cpu@bfloat16", "torch:cpu@bfloat16"),
     ],
 )
-def test_precisions_and_backends_agree(side, small, one, other):
+def test_precisions_and_backends_agree(side, compare, one, other):
     """The same weights and batch give the same within rounding, in each precision and by each backend."""
-    code, printed, errors = agree(side(one), side(other), "--dataset", small)
+    code, printed, errors = compare(side(one), side(other))
     assert code == 0, printed + errors
     assert f"{one} and {other}, on 20 images" in printed
     assert printed.count("gradient of layer") >= 14
@@ -79,7 +90,7 @@ def test_two_names_are_computed_and_compared(small):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["by a thousandth", "no numbers", "bfloat16 under another name"])
-def test_beyond_tolerance_fails(side, small, how):
+def test_beyond_tolerance_fails(side, compare, how):
     """One array beyond its tolerance, or that holds no numbers, is exit code 1 and is named."""
     name = "gradient of layer 7: kernel"
     if how == "bfloat16 under another name":
@@ -87,16 +98,16 @@ def test_beyond_tolerance_fails(side, small, how):
     else:
         with np.load(side("cpu")) as file:
             path = changed(side("cpu"), **{name: file[name] * (1.001 if how == "by a thousandth" else np.nan)})
-    code, printed, errors = agree(path, side("cpu@float64"), "--dataset", small)
+    code, printed, errors = compare(path, side("cpu@float64"))
     assert code == 1, errors
     assert "They do not agree: the largest distance is " in printed
     assert how == "bfloat16 under another name" or f"tolerances, {name}" in printed
 
 
 @pytest.mark.slow
-def test_another_task_is_refused(side, small):
+def test_another_task_is_refused(side, compare):
     """Sides of other weights or another batch are not compared."""
-    code, printed, errors = agree(side("cpu"), changed(side("cpu"), task="another"), "--dataset", small)
+    code, printed, errors = compare(side("cpu"), changed(side("cpu"), task="another"))
     assert (code, printed.count("agree")) == (2, 0)
     assert "the sides were computed with other weights or another batch; make both anew" in errors
 

@@ -41,14 +41,25 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
-def runs_of(folder):
-    """The numbers of the processes that measure into `folder`."""
-    found = []
+def wait_for_run(path, process):
+    """Wait until the run that writes the record `path` is under way."""
+    deadline = time.monotonic() + 120
+    while f"--record={path}" not in "".join(commands()):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, f"the run of {path} has not begun after 120 s"
+        time.sleep(0.05)
+
+
+def commands():
+    """The command lines of all processes, their words apart by NUL."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if f"--record={folder}/".encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
+            yield file.read_bytes().decode(errors="replace")
+
+
+def runs_of(folder):
+    """The command lines of the processes that measure into `folder`."""
+    return [command for command in commands() if f"--record={folder}/" in command]
 
 
 def test_device_against_itself(small, tmp_path):
@@ -81,47 +92,36 @@ def test_device_against_itself(small, tmp_path):
     assert "generator[by=ours,batch=250]" in compared.stdout
 
 
-def test_killed_campaign_resumes(small, tmp_path):
-    """After a kill -9 every finished run is whole on the disk, and --resume measures the others, and more if asked."""
+def test_campaign_that_was_ended_goes_on(small, tmp_path):
+    """Ctrl-C, a batch system's SIGTERM, a closed terminal and a kill -9 end the run under way, and no finished one.
+
+    The first three say how to go on; --resume then measures what is missing, and more runs if asked.
+    """
     folder = tmp_path / "new"
     process = begun(
-        *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first"),
+        *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first-batch"),
         *("--dataset", small, "--out", folder),
     )
     wait_for(folder / "cpu-1.json", process)
-    while not (folder / "cpu-2.log").exists():
-        time.sleep(0.05)
-    assert runs_of(folder)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    until = time.monotonic() + 10
-    while runs_of(folder):
-        assert time.monotonic() < until, "the run under way has outlived its campaign"
-        time.sleep(0.05)
     first = (folder / "cpu-1.json").read_bytes()
-    done = cifar("bench", "--resume", "--runs", 3, "--out", folder)
-    assert done.returncode == 0, done.stderr
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+        wait_for_run(folder / "cpu-2.json", process)
+        process.send_signal(number)
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode == (-number if number == signal.SIGKILL else 130), printed
+        assert number == signal.SIGKILL or f"cifar bench --resume --out {folder}" in printed
+        until = time.monotonic() + 10
+        while runs_of(folder):
+            assert time.monotonic() < until, f"the run under way has outlived its campaign, which {number!r} ended"
+            time.sleep(0.05)
+        assert (folder / "cpu-1.json").read_bytes() == first
+        assert not campaign.is_complete(folder / "cpu-2.json")
+        process = begun("bench", "--resume", "--runs", 3, "--out", folder)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
     assert (folder / "cpu-1.json").read_bytes() == first
     assert [found.run for found in record.load(folder)] == [1, 2, 3]
     assert (folder / "report.html").exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_campaign_says_how_to_go_on(small, tmp_path, number):
-    """Ctrl-C, a batch system's SIGTERM and a closed terminal end the run, keep the finished one and name --resume."""
-    folder = tmp_path / "new"
-    process = begun(
-        *("bench", "--quick", "--runs", 2, "--device", "cpu", "--only", "first"),
-        *("--dataset", small, "--out", folder),
-    )
-    wait_for(folder / "cpu-1.json", process)
-    process.send_signal(number)
-    printed, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert f"cifar bench --resume --out {folder}" in printed
-    assert campaign.is_complete(folder / "cpu-1.json")
-    assert not campaign.is_complete(folder / "cpu-2.json")
-    assert not runs_of(folder)
 
 
 def test_callers_environment_has_no_say(small, tmp_path):
@@ -221,11 +221,18 @@ def run_benchmarks(small, folder, **environ):
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environ})
 
 
-def test_failed_check_leaves_no_number(small, tmp_path):
-    """A benchmark that fails, or measures nothing, has a reason in the record and no time; others keep theirs."""
-    done = run_benchmarks(small, tmp_path / "new")
+@pytest.fixture(scope="module")
+def measured(small, tmp_path_factory):
+    """The record of one run of BENCHMARKS, in which some fail."""
+    folder = tmp_path_factory.mktemp("measured") / "new"
+    done = run_benchmarks(small, folder)
     assert done.returncode == 1, done.stdout
-    found = record.read(tmp_path / "new" / "cpu-1.json")
+    return folder / "cpu-1.json"
+
+
+def test_failed_check_leaves_no_number(measured):
+    """A benchmark that fails, or measures nothing, has a reason in the record and no time; others keep theirs."""
+    found = record.read(measured)
     assert found.complete
     assert [result.workload for result in found.results] == ["right"]
     reasons = {failure["workload"]: failure["reason"] for failure in found.failures}
@@ -254,10 +261,9 @@ def test_missing_device_ends_the_run(small, tmp_path):
     assert not (tmp_path / "gpu:9-1.json").exists()
 
 
-def test_record_says_what_must_be_known_to_repeat_it(small, tmp_path):
+def test_record_says_what_must_be_known_to_repeat_it(measured):
     """A record names the versions, the processor, the threads, the commit or its absence, and the dataset."""
-    run_benchmarks(small, tmp_path / "new")
-    ours = json.loads((tmp_path / "new" / "cpu-1.json").read_text())["machine_info"]["cifar"]
+    ours = json.loads(measured.read_text())["machine_info"]["cifar"]
     environment = ours["environment"]
     assert {"node", "software", "container", "source", "batch", "dataset", "load", "load_at_end"} <= environment.keys()
     assert ours["fingerprint"]["dataset"] == environment["dataset"]["digest"]
