@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cifar.report import compare, ladder, nodes, tables
-from cifar.report.compare import Comparison, Verdict, number
+from cifar.report.compare import Comparison, number
 from cifar.report.record import in_order, words
+from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

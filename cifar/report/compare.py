@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,24 +12,17 @@ import numpy as np
 
 from cifar.report import limits
 from cifar.report.record import in_order, told_apart
+from cifar.statistics.families import Verdict, decide, holm
+from cifar.statistics.intervals import Interval, interval, welch
+from cifar.statistics.stopping import MOST_RUNS, runs_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
     from cifar.report.record import Record, Result
-
-    Floats = NDArray[np.float64]
 
 MARGIN = 0.05
 """Of equivalence, if nobody names another."""
-LEVEL = 0.05
-"""Error allowed: of each interval's coverage, and of any false FASTER or SLOWER in a comparison."""
-POWER = 0.8
-"""With the number of runs that is said to settle a workload, it is settled this often."""
-MOST_RUNS = 1000
-"""Beyond this number of runs an arm, no number is given."""
 NONE = "\N{EN DASH}"
 """Stands in tables for a number that there is not."""
 PREFIXED = ("B/s", "FLOP/s", "s")
@@ -38,15 +30,6 @@ PREFIXES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e-3, 1, ""), 
 """Units that are shown with a prefix, and from which value on which power and prefix serves."""
 ABSENT = "(absent)"
 """Stands for the value of a fingerprint field that a record lacks."""
-
-
-class Verdict(StrEnum):
-    """What a comparison may claim about a workload."""
-
-    FASTER = "FASTER"
-    SLOWER = "SLOWER"
-    EQUIVALENT = "EQUIVALENT"
-    INCONCLUSIVE = "INCONCLUSIVE"
 
 
 class NotComparable(Exception):  # noqa: N818 - a state of the records, not a failure of the program
@@ -60,22 +43,6 @@ class NotComparable(Exception):  # noqa: N818 - a state of the records, not a fa
             for field, (one, other) in self.differences.items()
         )
         super().__init__(f"not comparable, for these differ: {fields} (`--allow FIELD` compares all the same)")
-
-
-class Interval(NamedTuple):
-    """A 95 % interval, low and high end."""
-
-    low: float
-    high: float
-
-
-class Welch(NamedTuple):
-    """Welch's test of differences of means: each an array, NaN where there is no answer."""
-
-    difference: Floats
-    low: Floats
-    high: Floats
-    p: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,115 +109,6 @@ class Comparison:
     """The candidate's failures in what the baseline can do; see `gate`."""
     evidence: str = "run"
     """What each speed of an estimate is that of: a run, or a node."""
-
-
-# --- statistics: pure functions of arrays, so that the simulation in the tests runs what `compare` runs
-
-
-def welch(baseline: ArrayLike, candidate: ArrayLike) -> Welch:
-    """Return Welch's t test for candidate minus baseline along the last axis of arrays (..., runs) of float64.
-
-    The 95 % interval and the two-sided p allow unequal variances and unequal numbers of runs: B. L. Welch,
-    Biometrika 34 (1947) 28-35; degrees of freedom: F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114, but
-    no more than if both arms had the smaller number of runs. With equal numbers that changes nothing; with 3
-    runs against 8 the usual estimate trusts the 3 too much: 9 % of campaigns that compare
-    12 workloads with themselves then cry wolf, and 1 % so.
-    NaN where an arm has fewer than 2 runs, and where neither arm shows any spread: a spread of exactly 0 says
-    that the clock is coarse or a record was copied, not that the next run will be the same.
-    """
-    one, other = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
-    difference = np.asarray(other.mean(axis=-1) - one.mean(axis=-1))
-    if min(one.shape[-1], other.shape[-1]) < 2:  # noqa: PLR2004 - two points are the fewest that have a spread
-        nothing = np.full_like(difference, np.nan)
-        return Welch(difference, nothing, nothing, nothing)
-    squares = [_variance(side) / side.shape[-1] for side in (one, other)]
-    total = np.asarray(squares[0] + squares[1])
-    total[total == 0] = np.nan
-    freedom = total**2 / (squares[0] ** 2 / (one.shape[-1] - 1) + squares[1] ** 2 / (other.shape[-1] - 1))
-    freedom = np.minimum(freedom, 2 * (min(one.shape[-1], other.shape[-1]) - 1))
-    error = np.sqrt(total)
-    reach = quantile(1 - LEVEL / 2, freedom) * error
-    return Welch(difference, difference - reach, difference + reach, two_sided(difference / error, freedom))
-
-
-def interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the geometric mean of positive `values`, one a run: t on their logarithms.
-
-    None for fewer than 2 values and for values without any spread, for the reason given at `welch`.
-    """
-    logs = np.log(np.asarray(values, dtype=np.float64))
-    if logs.size < 2 or np.ptp(logs) == 0:  # noqa: PLR2004 - as in `welch`
-        return None
-    reach = float(quantile(1 - LEVEL / 2, logs.size - 1)) * logs.std(ddof=1) / math.sqrt(logs.size)
-    return Interval(float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach)))
-
-
-def holm(p: ArrayLike) -> Floats:
-    """Return the p values of the last axis, adjusted for being one family; NaN is no member and stays NaN.
-
-    S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
-    """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, axis=-1)  # NaN last
-    members = np.sum(~np.isnan(values), axis=-1, keepdims=True)
-    steps = np.take_along_axis(values, order, axis=-1) * (members - np.arange(values.shape[-1]))
-    adjusted = np.empty_like(values)
-    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1), axis=-1)
-    return adjusted
-
-
-def decide(low: ArrayLike, high: ArrayLike, p_adjusted: ArrayLike, margin: float) -> NDArray[np.str_]:
-    """Return verdicts for intervals of ratios: EQUIVALENT within 1/(1+margin) and 1+margin, else FASTER or SLOWER.
-
-    FASTER and SLOWER need an adjusted p below 0.05; p is never larger unadjusted, so the interval then lies on one
-    side of 1, and reaches beyond the margin because it is not EQUIVALENT. All else, NaN too, is INCONCLUSIVE.
-    """
-    low, high, p_adjusted = (np.asarray(part, dtype=np.float64) for part in (low, high, p_adjusted))
-    equivalent = (low >= 1 / (1 + margin)) & (high <= 1 + margin)
-    sure = p_adjusted < LEVEL
-    return np.select(
-        [equivalent, sure & (low > 1), sure & (high < 1)],
-        [Verdict.EQUIVALENT.value, Verdict.FASTER.value, Verdict.SLOWER.value],
-        Verdict.INCONCLUSIVE.value,
-    )
-
-
-def runs_needed(baseline: ArrayLike, candidate: ArrayLike, margin: float, family: int) -> int | None:
-    """Return the runs an arm that would settle two arms' log speeds (runs,), None for more than 1000.
-
-    Were the difference and both spreads as observed, this many runs would in 80 % of campaigns give an interval
-    within the margin, or one clear of 1 at the Bonferroni level of `family` workloads (Holm's first step).
-    """
-    one, other = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
-    runs = np.arange(min(one.size, other.size) + 1, MOST_RUNS + 1)
-    spread = float(_variance(one)), float(_variance(other))
-    away = abs(float(other.mean() - one.mean()))
-    error = np.sqrt(sum(spread) / runs)
-    freedom = (runs - 1) * sum(spread) ** 2 / (spread[0] ** 2 + spread[1] ** 2)
-    power = quantile(POWER, freedom)
-    differs = away >= (quantile(1 - LEVEL / (2 * family), freedom) + power) * error
-    same = math.log1p(margin) - away >= (quantile(1 - LEVEL / 2, freedom) + power) * error
-    settled = np.flatnonzero(differs | same)
-    return int(runs[settled[0]]) if settled.size else None
-
-
-def _variance(values: Floats) -> Floats:
-    """Variance along the last axis, exactly 0 for equal values, where rounding would leave some."""
-    return np.where(np.ptp(values, axis=-1) == 0, 0.0, values.var(axis=-1, ddof=1))
-
-
-def quantile(probability: float, freedom: ArrayLike) -> Floats:
-    """Return the quantile of Student's t at `probability`."""
-    from scipy import special  # noqa: PLC0415 - a fifth of a second that reading and refusing need not pay
-
-    return np.asarray(special.stdtrit(freedom, probability))
-
-
-def two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
-    """Return the probability that Student's t is further from 0 than `t`."""
-    from scipy import special  # noqa: PLC0415 - as in `quantile`
-
-    return np.asarray(2 * special.stdtr(freedom, -np.abs(t)))
 
 
 # --- records

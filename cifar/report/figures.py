@@ -23,8 +23,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from cifar.record import files
 from cifar.report import compare, growth, ladder, limits
-from cifar.report.compare import Verdict
 from cifar.report.record import FAMILIES, in_order, parameters, series, words
+from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     import os

@@ -17,8 +17,9 @@ from markupsafe import Markup
 from cifar.record.files import replace
 from cifar.record.text import plain
 from cifar.report import answer, compare, escape, figures, limits, nodes, tables
-from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
+from cifar.report.compare import NONE, Comparison, NotComparable, number
 from cifar.report.record import by_arm, nothing_collected, words
+from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Comparing arms: what the intervals and verdicts are worth, shown by simulation, and what is left out, and why."""
+"""Comparing arms: what stands for a run, what may be compared, and what is left out, and why."""
 
 from __future__ import annotations
 
@@ -6,142 +6,19 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from cifar.report import compare
-from cifar.report.compare import LeftOut, NotComparable, Verdict
+from cifar.report.compare import LeftOut, NotComparable
 from cifar.report.record import Record, Result, load
+from cifar.statistics.families import Verdict
+from cifar.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from conftest import Write  # type: ignore[import-not-found]
-    from numpy.typing import NDArray
-
-CORRELATIONS = (0.0, 0.5, 0.9)
-SHIFTS = (0.0, 0.02, 0.1)
-CELLS = [
-    pytest.param(correlation, shift, id=f"AR(1) {correlation}, shift {shift:.0%}")
-    for correlation in CORRELATIONS
-    for shift in SHIFTS
-]
-TRIALS = 2000
-
-
-def simulate(
-    random: np.random.Generator,
-    shape: tuple[int, ...],
-    correlation: float,
-    shift: float | NDArray[np.float64],
-    noise: float = 0.03,
-    rounds: int = 10,
-) -> NDArray[np.float64]:
-    """Log speeds of `shape`, each from the median of auto-correlated lognormal rounds of one shifted run."""
-    state = random.normal(size=shape)
-    logs = [state]
-    for _ in range(rounds - 1):
-        state = correlation * state + math.sqrt(1 - correlation**2) * random.normal(size=shape)
-        logs.append(state)
-    seconds = np.exp(noise * np.stack(logs, axis=-1) + (shift * random.normal(size=shape))[..., None])
-    return np.asarray(-np.log(np.median(seconds, axis=-1)))
-
-
-def covered(baseline: NDArray[np.float64], candidate: NDArray[np.float64], ratio: float) -> float:
-    """Part of the trials whose interval holds the true ratio."""
-    test = compare.welch(baseline, candidate + math.log(ratio))
-    return float(np.mean((np.exp(test.low) <= ratio) & (ratio <= np.exp(test.high))))
-
-
-def cries(baseline: NDArray[np.float64], candidate: NDArray[np.float64], margin: float = 0.05) -> float:
-    """Part of the campaigns (the first axis) of which any workload (the second) is called FASTER or SLOWER."""
-    test = compare.welch(baseline, candidate)
-    verdicts = compare.decide(np.exp(test.low), np.exp(test.high), compare.holm(test.p), margin)
-    return float(np.mean(np.isin(verdicts, ("FASTER", "SLOWER")).any(axis=-1)))
-
-
-@pytest.mark.parametrize(("correlation", "shift"), CELLS)
-def test_interval_covers_the_true_ratio(correlation: float, shift: float) -> None:
-    """With 5 runs an arm the 95 % interval of a ratio of 1.3 holds it in 93 to 98 % of 2,000 trials.
-
-    Measured over 20 seeds: 95.5 to 95.7 % a cell (Welch is a little conservative at 5 runs), 94.6 to 96.7 % in
-    single seeds; the standard error of one seed is 0.46 %, so the bounds are 5 standard errors away.
-    """
-    random = np.random.default_rng([1, int(10 * correlation), int(100 * shift)])
-    sides = (simulate(random, (TRIALS, 5), correlation, shift) for _ in range(2))
-    assert 0.93 <= covered(*sides, ratio=1.3) <= 0.98
-
-
-@pytest.mark.parametrize(("correlation", "shift"), CELLS)
-def test_a_thing_is_not_faster_than_itself(correlation: float, shift: float) -> None:
-    """Of 2,000 campaigns that compare 12 workloads with themselves, at most 5 % have any FASTER or SLOWER.
-
-    No slack is taken: over 20 seeds the rate is 0 to 3.7 % a cell, and the standard error of one seed 0.4 %.
-    """
-    random = np.random.default_rng([2, int(10 * correlation), int(100 * shift)])
-    assert cries(*(simulate(random, (TRIALS, 12, 5), correlation, shift) for _ in range(2))) <= 0.05
-
-
-@pytest.mark.parametrize("shift", [0.02, 0.1])
-def test_a_shift_common_to_a_run_cries_no_more_often(shift: float) -> None:
-    """A run whose 12 workloads are all slow together leaves the rate of false verdicts at most 5 % of campaigns."""
-    random = np.random.default_rng([3, int(100 * shift)])
-    sides = []
-    for _ in range(2):
-        common = shift * random.normal(size=(TRIALS, 1, 5))
-        sides.append(simulate(random, (TRIALS, 12, 5), 0.5, shift=0.0) + common)
-    assert cries(*sides) <= 0.05
-
-
-def test_a_margin_of_nothing_leaves_holm_alone() -> None:
-    """Where the margin forgives nothing, Holm's correction by itself keeps false verdicts at 5 % of campaigns."""
-    random = np.random.default_rng(4)
-    assert cries(*(simulate(random, (TRIALS, 12, 5), 0.0, 0.0) for _ in range(2)), margin=1e-9) <= 0.05
-
-
-@pytest.mark.parametrize("shifts", [(0.1, 0.02), (0.02, 0.1), (0.05, 0.05)], ids=str)
-def test_unequal_numbers_of_runs_are_covered(shifts: tuple[float, float]) -> None:
-    """3 runs against 8, five times, a fifth, the same shift: 92 to 98.5 % of 2,000 intervals hold the ratio.
-
-    Over 20 seeds 93.7, 97.8 and 96.0 %: three runs with five times the spread of the other eight are the worst.
-    """
-    random = np.random.default_rng([5, int(100 * shifts[0])])
-    baseline, candidate = (
-        simulate(random, (TRIALS, runs), 0.5, shift) for runs, shift in zip((3, 8), shifts, strict=True)
-    )
-    assert 0.92 <= covered(baseline, candidate, ratio=1.3) <= 0.985
-
-
-@pytest.mark.parametrize("runs", [(3, 8), (2, 5), (5, 10), (2, 2), (3, 3)], ids=str)
-def test_unequal_and_small_numbers_of_runs_cry_no_more_often(runs: tuple[int, int]) -> None:
-    """A thing compared with itself by few runs, or by fewer on one side, differs in at most 5 % of campaigns.
-
-    Satterthwaite's degrees of freedom alone give 8 to 9 % for 2 against 5 and for 3 against 8 runs.
-    """
-    random = np.random.default_rng([8, *runs])
-    assert cries(*(simulate(random, (TRIALS, 12, count), 0.5, 0.1) for count in runs)) <= 0.05
-
-
-def test_own_interval_covers_the_true_speed() -> None:
-    """The interval of one arm's own speed holds the truth in 93 to 98 % of trials, too."""
-    random = np.random.default_rng(6)
-    speeds = np.exp(random.normal(math.log(1750), 0.1, size=(1000, 5)))
-    ends = [compare.interval(list(values)) for values in speeds]
-    assert 0.93 <= np.mean([end.low <= 1750 <= end.high for end in ends if end]) <= 0.98
-
-
-def test_the_runs_that_are_said_to_settle_it_do() -> None:
-    """With as many runs as `runs_needed` says, a true difference of 8 % at 4 % of noise is settled in 4 of 5 cases."""
-    random = np.random.default_rng(7)
-    few = np.array([-0.04, 0.04, -0.02, 0.02, 0.0]) * 1.265  # a standard deviation of 4 %
-    needed = compare.runs_needed(few, few + math.log(1.08), margin=0.05, family=1)
-    assert needed is not None
-    baseline, candidate = (random.normal(shift, 0.04, size=(TRIALS, 1, needed)) for shift in (0, math.log(1.08)))
-    assert 0.75 <= cries(baseline, candidate) <= 0.9
-
-
-# --- the same, by hand
 
 
 def made(
@@ -163,39 +40,6 @@ def made(
         )
         for run, rounds in enumerate(times, start=1)
     ]
-
-
-def test_welch_agrees_with_another_implementation() -> None:
-    """Interval and p are those of SciPy's own test, where both arms have the same number of runs."""
-    from scipy import stats  # noqa: PLC0415 - heavy
-
-    one, other = np.array([1.0, 1.2, 0.9, 1.3, 1.1]), np.array([1.5, 1.4, 1.45, 1.7, 1.3])
-    found, expected = compare.welch(one, other), stats.ttest_ind(other, one, equal_var=False)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-
-
-def test_holm_agrees_with_a_worked_example() -> None:
-    """Steps of 3, 2, 1 times p, never falling, at most 1; what has no p is no member of the family."""
-    assert compare.holm([0.04, np.nan, 0.01, 0.03]).tolist() == pytest.approx([0.06, math.nan, 0.03, 0.06], nan_ok=True)
-    assert compare.holm([0.9, 0.8]).tolist() == [1, 1]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "p", "expected"),
-    [
-        (0.98, 1.03, 0.5, "EQUIVALENT"),
-        (1.01, 1.04, 0.001, "EQUIVALENT"),
-        (1.01, 1.06, 0.001, "FASTER"),
-        (1.01, 1.06, 0.06, "INCONCLUSIVE"),
-        (0.9, 0.99, 0.001, "SLOWER"),
-        (0.9, 1.2, 0.6, "INCONCLUSIVE"),
-        (np.nan, np.nan, np.nan, "INCONCLUSIVE"),
-    ],
-)
-def test_verdicts(low: float, high: float, p: float, expected: str) -> None:
-    """The margin decides first, then the adjusted p: a certain difference within the margin does not matter."""
-    assert compare.decide(low, high, p, 0.05) == expected
 
 
 def test_run_counts_not_round() -> None:
@@ -228,7 +72,6 @@ def test_no_spread_at_all_is_no_certainty() -> None:
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.interval is None
     assert "exactly the same time" in found.reason
-    assert compare.interval([0.3, 0.3, 0.3]) is None
 
 
 def test_no_spread_in_one_arm_is_welch_with_the_others() -> None:
@@ -480,9 +323,7 @@ def test_rows_are_text_for_a_table(slower: compare.Comparison) -> None:
 
 def test_seconds_have_their_interval_in_order() -> None:
     """The interval of a time has its low end first, as that of a speed."""
-    assert compare.speed(compare.Estimate(0.5, compare.Interval(0.4, 0.625), (0.4, 0.625), "s")).endswith(
-        "(1.600 to 2.500)"
-    )
+    assert compare.speed(compare.Estimate(0.5, Interval(0.4, 0.625), (0.4, 0.625), "s")).endswith("(1.600 to 2.500)")
 
 
 @pytest.mark.parametrize(
