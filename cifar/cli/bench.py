@@ -221,9 +221,9 @@ def _check_dataset(plan: Plan) -> None:
 
 def _report_campaign(options: argparse.Namespace, folder: Path, plan: Plan) -> int:
     """Write and print what a campaign's records say; the exit code of the judgement that was asked for."""
-    from cifar.report import record  # noqa: PLC0415
+    from cifar.record import reading  # noqa: PLC0415
 
-    records = record.load(folder)
+    records = reading.load(folder)
     if not any(found.results for found in records):
         say(f"nothing was measured; the logs in {folder} say why")
         return NOTHING_MEASURED

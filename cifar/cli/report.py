@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cifar.measure.devices import Missing
+    from cifar.record.model import Record
     from cifar.report.compare import LeftOut
     from cifar.report.nodes import Spread
-    from cifar.report.record import Record
 
 _WIDE = 140
 _NARROW = ("workload", "ratio (95 % interval)", "verdict")
@@ -87,11 +87,11 @@ def _sides(baseline: str, candidate: str | None) -> tuple[list[Record], list[Rec
 
 def _arms(argument: str) -> dict[str, list[Record]]:
     """Arm to records of PATH or PATH@ARM."""
-    from cifar.report import record  # noqa: PLC0415
+    from cifar.record import reading  # noqa: PLC0415
 
     path, _, arm = argument.partition("@") if not Path(argument).exists() else (argument, "", "")
     arms: dict[str, list[Record]] = {}
-    for found in record.load(Path(path)):
+    for found in reading.load(Path(path)):
         arms.setdefault(found.arm, []).append(found)
     if arm and arm not in arms:
         message = f"{path} holds no arm {arm}, only {', '.join(arms)}"
@@ -113,13 +113,14 @@ def add_report(commands: Any) -> None:  # noqa: ANN401
 def _report(options: argparse.Namespace) -> int:
     """Write the report and print its comparisons."""
     from cifar.measure import campaign  # noqa: PLC0415
-    from cifar.report import page, record, sources  # noqa: PLC0415
+    from cifar.record import reading, sources  # noqa: PLC0415
+    from cifar.report import page  # noqa: PLC0415
 
     found = sources.find(options.paths or [campaign.latest(Path("results"))])
     for reason in found.passed_over:
         say(plain(f"passed over: {reason}"))
     paths = found.used
-    return write_report(options, record.load(*paths), options.out or page.default_folder(paths), paths)
+    return write_report(options, reading.load(*paths), options.out or page.default_folder(paths), paths)
 
 
 def write_report(options: argparse.Namespace, records: list[Record], folder: Path, sources: Sequence[Path]) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cifar.record.names import in_order, words
 from cifar.report import compare, ladder, nodes, tables
 from cifar.report.compare import Comparison, number
-from cifar.report.record import in_order, words
 from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cifar.record.model import Record
     from cifar.report.compare import Pair
     from cifar.report.page import Arms, Refused
-    from cifar.report.record import Record
 
 HEADLINES = (
     "training[feed=generator]",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cifar.record.names import in_order
+from cifar.record.reading import told_apart
 from cifar.report import limits
-from cifar.report.record import in_order, told_apart
 from cifar.statistics.families import Verdict, decide, holm
 from cifar.statistics.intervals import Interval, interval, welch
 from cifar.statistics.stopping import MOST_RUNS, runs_needed
@@ -19,7 +20,7 @@ from cifar.statistics.stopping import MOST_RUNS, runs_needed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cifar.report.record import Record, Result
+    from cifar.record.model import Record, Result
 
 MARGIN = 0.05
 """Of equivalence, if nobody names another."""

@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cifar.record import files
+from cifar.record.names import FAMILIES, in_order, parameters, series, words
 from cifar.report import compare, growth, ladder, limits
-from cifar.report.record import FAMILIES, in_order, parameters, series, words
 from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from cifar.record.model import Record, Result
     from cifar.report.compare import Comparison, Estimate, Pair
     from cifar.report.growth import Curve
     from cifar.report.ladder import Rung
     from cifar.report.nodes import Spread
-    from cifar.report.record import Record, Result
 
     Arms = Mapping[str, Sequence[Record]]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from cifar.record.names import parameters
 from cifar.report import compare
-from cifar.report.record import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cifar.report.record import Record, Result
+    from cifar.record.model import Record, Result
 
 LINEAR = 1.1
 """Where time grows at its end by a greater power of the size, it grows faster than linear; noise gives up to this."""

@@ -10,8 +10,8 @@ from cifar.report import compare
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cifar.record.model import Record, Result
     from cifar.report.compare import Estimate
-    from cifar.report.record import Record, Result
 
 LESS = 0.06
 """A rung whose accuracy is this much below the first one's learns less; rounding alone moves it by up to 0.05."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cifar.record.names import in_order, words
 from cifar.report import compare
 from cifar.report.compare import NONE, Estimate, number
-from cifar.report.record import in_order, words
 from cifar.statistics.components import components, outlying
 from cifar.statistics.families import holm
 from cifar.statistics.intervals import LEVEL, Interval, interval
@@ -20,7 +20,7 @@ from cifar.statistics.intervals import LEVEL, Interval, interval
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cifar.report.record import Record, Result
+    from cifar.record.model import Record, Result
     from cifar.statistics.components import Components
 
 HEADER = ("a node's speed", "between nodes", "between runs", "off")

@@ -15,10 +15,11 @@ import jinja2
 from markupsafe import Markup
 
 from cifar.record.files import replace
+from cifar.record.names import words
+from cifar.record.reading import by_arm, nothing_collected
 from cifar.record.text import plain
 from cifar.report import answer, compare, escape, figures, limits, nodes, tables
 from cifar.report.compare import NONE, Comparison, NotComparable, number
-from cifar.report.record import by_arm, nothing_collected, words
 from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from cifar.record.model import Record
     from cifar.report.compare import Estimate, LeftOut, Pair
     from cifar.report.nodes import Spread
-    from cifar.report.record import Record
 
     Arms = dict[str, list[Record]]
     Row = list[str]

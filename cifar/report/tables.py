@@ -5,15 +5,15 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from cifar.record.names import words
 from cifar.report import compare, figures, growth, ladder, limits, nodes
 from cifar.report.compare import NONE, number
-from cifar.report.record import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from cifar.record.model import Record
     from cifar.report.compare import Estimate
-    from cifar.report.record import Record
 
     Arms = Mapping[str, Sequence[Record]]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cifar.record.model import Record, Result
+from cifar.record.reading import load
 from cifar.report import compare
 from cifar.report.compare import LeftOut, NotComparable
-from cifar.report.record import Record, Result, load
 from cifar.statistics.families import Verdict
 from cifar.statistics.intervals import Interval
 

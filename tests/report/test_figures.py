@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from matplotlib.figure import Figure
 
+from cifar.record.reading import by_arm, load
 from cifar.report import compare, figures
-from cifar.report.record import by_arm, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Write  # type: ignore[import-not-found]
 
-    from cifar.report.record import Record
+    from cifar.record.model import Record
 
     Arms = dict[str, list[Record]]
 

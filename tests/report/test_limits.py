@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cifar.record.model import Record, Result
 from cifar.report import compare, limits
-from cifar.report.record import Record, Result
 
 MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
 
