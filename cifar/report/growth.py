@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from cifar.record.names import parameters
-from cifar.report import compare
+from cifar.report.comparison import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def curves(records: Sequence[Record]) -> dict[str, Curve]:
 
 def _curve(sizes: dict[int, list[Result]]) -> Curve:
     """A curve from the results at each size."""
-    speeds = [compare.estimate(results).value for results in sizes.values()]
+    speeds = [estimate(results).value for results in sizes.values()]
     each = [
         size / speed if results[0].images else 1 / speed
         for (size, results), speed in zip(sizes.items(), speeds, strict=True)

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cifar.record.names import in_order, words
-from cifar.report import compare
-from cifar.report.compare import NONE, Estimate, number
+from cifar.report.comparison import ABSENT, estimate, estimate_of
+from cifar.report.text import NONE, number, probability, speed
 from cifar.statistics.components import components, outlying
 from cifar.statistics.families import holm
-from cifar.statistics.intervals import LEVEL, Interval, interval
+from cifar.statistics.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cifar.record.model import Record, Result
+    from cifar.report.comparison import Estimate
     from cifar.statistics.components import Components
 
 HEADER = ("a node's speed", "between nodes", "between runs", "off")
@@ -127,7 +128,7 @@ def row(spread: Spread) -> list[str]:
     """Return a workload's scatter in words: its name, then what HEADER names."""
     scatter = (NONE if math.isnan(part) else f"{100 * part:.2g}\N{NO-BREAK SPACE}%" for part in spread.components)
     named = "; ".join(_said(one) for one in spread.deviations if one.off)
-    return [words(spread.workload), compare.speed(spread.speed), *scatter, named or NONE]
+    return [words(spread.workload), speed(spread.speed), *scatter, named or NONE]
 
 
 def name(record: Record) -> str | None:
@@ -190,11 +191,11 @@ def _mean(place: int, node: str, runs: Sequence[Record], workloads: Sequence[str
 
 def _one(results: Sequence[Result]) -> Result:
     """The results of one workload as one: the mean speed, the median warm-up and the median part within the steps."""
-    seconds = results[0].amount / compare.estimate(results).value
+    seconds = results[0].amount / estimate(results).value
     first = [result.warmup_seconds for result in results if result.warmup_seconds is not None]
     within = [1 - result.outside_steps for result in results if result.outside_steps is not None]
     work = {
-        part: " and ".join(sorted({result.work.get(part, compare.ABSENT) for result in results}))
+        part: " and ".join(sorted({result.work.get(part, ABSENT) for result in results}))
         for part in dict.fromkeys(part for result in results for part in result.work)
     }
     return replace(
@@ -227,7 +228,7 @@ def _by_node(records: Sequence[Record]) -> dict[str, dict[str, Estimate]]:
             found.setdefault(result.workload, {}).setdefault(str(name(record)), []).append(record)
     return {
         workload: {
-            node: compare.estimate([one for run in runs for one in run.results if one.workload == workload])
+            node: estimate([one for run in runs for one in run.results if one.workload == workload])
             for node, runs in found[workload].items()
         }
         for workload in in_order(found)
@@ -245,13 +246,12 @@ def _spread(arm: str, workload: str, by_node: dict[str, Estimate]) -> Spread:
         for node, difference, low, high, p in zip(by_node, *(part.tolist() for part in test), strict=True)
     ]
     unit = next(iter(by_node.values())).unit
-    speed = Estimate(float(np.exp(np.mean(np.log(speeds)))), interval(speeds), speeds, unit)
-    return Spread(arm, workload, speed, parts, tuple(deviations))
+    return Spread(arm, workload, estimate_of(speeds, unit), parts, tuple(deviations))
 
 
 def _said(one: Deviation) -> str:
     """`node3, 0.898 times as fast as the others (0.88 to 0.915; p < 0.001)`."""
-    p = compare.probability(one.p_adjusted)
+    p = probability(one.p_adjusted)
     chance = f"p {p}" if p.startswith("<") else f"p = {p}"
     span = f"{number(one.interval.low, 3)} to {number(one.interval.high, 3)}"
     return f"{one.node}, {number(one.ratio, 3)} times as fast as the others ({span}; {chance})"

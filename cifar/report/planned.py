@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cifar.record.plan import planned_runs
 from cifar.record.reading import by_arm
-from cifar.report.compare import LeftOut
+from cifar.report.comparison import LeftOut
 
 if TYPE_CHECKING:
     import os

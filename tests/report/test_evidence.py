@@ -10,6 +10,7 @@ import pytest
 
 from cifar.record import reading
 from cifar.report import compare
+from cifar.report.comparison import estimate
 
 EXPECTED = Path(__file__).with_name("evidence.json")
 """What came out of each campaign: write it anew, by running this file, only where a change of numbers is meant."""
@@ -35,7 +36,7 @@ def speeds(records):
     for each in records:
         for result in each.results:
             results.setdefault(result.workload, []).append(result)
-    estimates = {workload: compare.estimate(runs) for workload, runs in results.items()}
+    estimates = {workload: estimate(runs) for workload, runs in results.items()}
     return {
         workload: " ".join([digits(found.value, *(found.interval or ())), found.unit, str(found.runs)])
         for workload, found in estimates.items()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from cifar.record.reading import by_arm, load
 from cifar.report import compare, figures
+from cifar.report.text import ratio
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +107,7 @@ def test_ratios_show_each_verdict_in_words(arms: Arms) -> None:
     assert said.count("FASTER") == len(FEW)
     assert "Training, fed from memory" in said
     assert "shaded: within 10 %" in said
-    assert compare.ratio(comparison.pairs[0]) in said
+    assert ratio(comparison.pairs[0]) in said
 
 
 def test_ratios_of_single_runs_have_no_bars(one: Arms) -> None:

@@ -11,6 +11,8 @@ import pytest
 from cifar import cli
 from cifar.record import reading
 from cifar.report import compare, nodes, page
+from cifar.report.comparison import LeftOut
+from cifar.report.text import NONE
 
 from .conftest import ENVIRONMENT, FINGERPRINT, GPU_ENVIRONMENT, WITHOUT_GPU
 
@@ -103,7 +105,7 @@ def test_row(measured):
     assert name == "Start-up: first training step"
     assert speed.endswith(")")
     assert between.endswith("%")
-    assert within == compare.NONE
+    assert within == NONE
     assert off.startswith("slow, 0.")
 
 
@@ -174,7 +176,7 @@ def test_means(measured):
     (lacking,) = one.failures
     assert lacking == {"workload": "a[b=c]", "reason": "node1 has no number for it"}
     found = compare.compare([one, new], [other], evidence="node")
-    assert compare.LeftOut("a[b=c]", "cpu@new, node1", "node1 has no number for it") in found.left_out
+    assert LeftOut("a[b=c]", "cpu@new, node1", "node1 has no number for it") in found.left_out
 
 
 def test_means_keep_what_differs(measured):
