@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cifar.measure import campaign
-from cifar.report import record
+from cifar.record import reading
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def test_device_against_itself(small, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Dataset: stand-in for CIFAR-10")
-    records = record.load(tmp_path / "new")
+    records = reading.load(tmp_path / "new")
     assert {(found.arm, found.run) for found in records} == {(arm, run) for arm in ("cpu", "cpu#2") for run in (1, 2)}
     order = sorted(records, key=lambda found: (tmp_path / "new" / f"{found.arm}-{found.run}.log").stat().st_ctime_ns)
     assert [found.arm for found in order] == ["cpu", "cpu#2", "cpu#2", "cpu"]
@@ -120,7 +120,7 @@ def test_campaign_that_was_ended_goes_on(small, tmp_path):
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
     assert (folder / "cpu-1.json").read_bytes() == first
-    assert [found.run for found in record.load(folder)] == [1, 2, 3]
+    assert [found.run for found in reading.load(folder)] == [1, 2, 3]
     assert (folder / "report.html").exists()
 
 
@@ -158,7 +158,7 @@ def test_callers_environment_has_no_say(small, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "executed").exists()
-    measured = record.load(tmp_path / "new")[0]
+    measured = reading.load(tmp_path / "new")[0]
     assert [result.params["stage"] for result in measured.results] == [
         *("interpreter", "first-batch", "build", "first-step")
     ]
@@ -232,7 +232,7 @@ def measured(small, tmp_path_factory):
 
 def test_failed_check_leaves_no_number(measured):
     """A benchmark that fails, or measures nothing, has a reason in the record and no time; others keep theirs."""
-    found = record.read(measured)
+    found = reading.read(measured)
     assert found.complete
     assert [result.workload for result in found.results] == ["right"]
     reasons = {failure["workload"]: failure["reason"] for failure in found.failures}
@@ -246,7 +246,7 @@ def test_failed_check_leaves_no_number(measured):
 def test_crash_keeps_what_was_finished(small, tmp_path):
     """A run that is killed in its last benchmark leaves the finished ones in a record that says it is cut short."""
     assert run_benchmarks(small, tmp_path / "new", KILL="1").returncode == -signal.SIGKILL
-    found = record.read(tmp_path / "new" / "cpu-1.json")
+    found = reading.read(tmp_path / "new" / "cpu-1.json")
     assert not found.complete
     assert [result.workload for result in found.results] == ["right"]
 
@@ -312,7 +312,7 @@ def test_run_that_hangs(small, tmp_path, monkeypatch):
     assert len(failures) == 1
     assert "run 1 of cpu hung in z_sleeps" in failures[0]
     assert "test_z_sleeps" in (folder / "cpu-1.log").read_text().partition("Current thread")[2]  # where it was
-    cut, whole = record.load(folder)
+    cut, whole = reading.load(folder)
     assert not cut.complete
     assert [result.workload for result in cut.results] == ["right"]
     assert [failure["workload"] for failure in cut.failures] == ["z_sleeps"]

@@ -13,6 +13,7 @@ import cifar
 
 PACKAGE = Path(cifar.__file__).parent
 HEAVY = ("tensorflow", "keras")
+ROOMS = ("cli", "measure", "record", "report", "statistics", "workload")
 
 
 def imported(path):
@@ -29,7 +30,8 @@ def imported(path):
 @pytest.mark.parametrize(
     ("part", "unknown"),
     [
-        ("record", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("record", (*(f"cifar.{room}" for room in ROOMS if room != "record"), *HEAVY)),
+        ("statistics", (*(f"cifar.{room}" for room in ROOMS if room != "statistics"), *HEAVY)),
         ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
         ("measure", ("cifar.workload", "cifar.report", "cifar.cli")),
         ("report", ("cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
@@ -48,12 +50,20 @@ def test_arrows(part, unknown):
     assert not wrong
 
 
-@pytest.mark.parametrize("module", ["cifar.cli", "cifar.report.record", "cifar.report.compare", "cifar.report.page"])
+@pytest.mark.parametrize("module", ["cifar.cli", "cifar.record.reading", "cifar.report.compare", "cifar.report.page"])
 def test_reading_half_is_free_of_tensorflow(module):
     """Importing the command line or the reading half loads neither TensorFlow nor Keras."""
     program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+def test_reading_half_imports_quickly():
+    """Records and comparisons need no TensorFlow, pandas or matplotlib to be imported, nor SciPy."""
+    program = "import sys; from cifar.record import reading; from cifar.report import compare; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"tensorflow", "keras", "h5py", "pandas", "matplotlib", "scipy", "jsonschema_rs", "jinja2"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_longest_function():

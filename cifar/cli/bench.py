@@ -57,10 +57,10 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
 
 def _bench(options: argparse.Namespace) -> int:
     """Measure, report, and judge."""
-    from cifar.report import compare  # noqa: PLC0415
+    from cifar.report import gate  # noqa: PLC0415
 
     if options.fail_on:
-        compare.loss(options.fail_on)  # a slip is told now, not after the measurement
+        gate.loss(options.fail_on)  # a slip is told now, not after the measurement
     if options.deadline is not None and not 0 < options.deadline < _LONGEST:
         message = f"--deadline {options.deadline:g}: give the seconds that one run may take, above 0"
         raise ValueError(message)
@@ -221,9 +221,9 @@ def _check_dataset(plan: Plan) -> None:
 
 def _report_campaign(options: argparse.Namespace, folder: Path, plan: Plan) -> int:
     """Write and print what a campaign's records say; the exit code of the judgement that was asked for."""
-    from cifar.report import record  # noqa: PLC0415
+    from cifar.record import reading  # noqa: PLC0415
 
-    records = record.load(folder)
+    records = reading.load(folder)
     if not any(found.results for found in records):
         say(f"nothing was measured; the logs in {folder} say why")
         return NOTHING_MEASURED

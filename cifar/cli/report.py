@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cifar.measure.devices import Missing
-    from cifar.report.compare import LeftOut
+    from cifar.record.model import Record
+    from cifar.report.comparison import LeftOut
     from cifar.report.nodes import Spread
-    from cifar.report.record import Record
 
 _WIDE = 140
 _NARROW = ("workload", "ratio (95 % interval)", "verdict")
@@ -51,12 +51,13 @@ def add_compare(commands: Any) -> None:  # noqa: ANN401
 
 def _compare(options: argparse.Namespace) -> int:
     """Compare two arms and print a table."""
-    from cifar.report import compare  # noqa: PLC0415
+    from cifar.report.compare import compare  # noqa: PLC0415
+    from cifar.report.comparison import NotComparable  # noqa: PLC0415
 
     baseline, candidate = _sides(options.baseline, options.candidate)
     try:
-        comparison = compare.compare(baseline, candidate, options.margin, options.allow)
-    except compare.NotComparable as error:
+        comparison = compare(baseline, candidate, options.margin, options.allow)
+    except NotComparable as error:
         say(plain(str(error)))
         return NOT_COMPARABLE
     _print_comparison(comparison)
@@ -87,11 +88,11 @@ def _sides(baseline: str, candidate: str | None) -> tuple[list[Record], list[Rec
 
 def _arms(argument: str) -> dict[str, list[Record]]:
     """Arm to records of PATH or PATH@ARM."""
-    from cifar.report import record  # noqa: PLC0415
+    from cifar.record import reading  # noqa: PLC0415
 
     path, _, arm = argument.partition("@") if not Path(argument).exists() else (argument, "", "")
     arms: dict[str, list[Record]] = {}
-    for found in record.load(Path(path)):
+    for found in reading.load(Path(path)):
         arms.setdefault(found.arm, []).append(found)
     if arm and arm not in arms:
         message = f"{path} holds no arm {arm}, only {', '.join(arms)}"
@@ -113,13 +114,14 @@ def add_report(commands: Any) -> None:  # noqa: ANN401
 def _report(options: argparse.Namespace) -> int:
     """Write the report and print its comparisons."""
     from cifar.measure import campaign  # noqa: PLC0415
-    from cifar.report import page, record, sources  # noqa: PLC0415
+    from cifar.record import reading, sources  # noqa: PLC0415
+    from cifar.report import page  # noqa: PLC0415
 
     found = sources.find(options.paths or [campaign.latest(Path("results"))])
     for reason in found.passed_over:
         say(plain(f"passed over: {reason}"))
     paths = found.used
-    return write_report(options, record.load(*paths), options.out or page.default_folder(paths), paths)
+    return write_report(options, reading.load(*paths), options.out or page.default_folder(paths), paths)
 
 
 def write_report(options: argparse.Namespace, records: list[Record], folder: Path, sources: Sequence[Path]) -> int:
@@ -157,18 +159,18 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
 
 def _judged(comparison: Any, options: argparse.Namespace) -> int:  # noqa: ANN401 as in _print_comparison
     """The exit code of a comparison; what hits the gate is printed."""
-    from cifar.report import compare  # noqa: PLC0415
+    from cifar.report import gate  # noqa: PLC0415
 
-    for hit in compare.hits(comparison, options.fail_on) if options.fail_on is not None else ():
+    for hit in gate.hits(comparison, options.fail_on) if options.fail_on is not None else ():
         _print(hit)
-    return compare.exit_code(comparison, options.fail_on, strict=options.strict)
+    return gate.exit_code(comparison, options.fail_on, strict=options.strict)
 
 
 def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
     """1 where a node is off by more than the gate lets go, which is printed, else 0."""
-    from cifar.report import compare, nodes  # noqa: PLC0415
+    from cifar.report import gate, nodes  # noqa: PLC0415
 
-    hits = nodes.slower(spreads, 1 - compare.loss(fail_on)) if fail_on is not None else []
+    hits = nodes.slower(spreads, 1 - gate.loss(fail_on)) if fail_on is not None else []
     for hit in hits:
         _print(f"{fail_on} is hit: {hit}")
     return int(bool(hits))
@@ -187,15 +189,15 @@ def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its cl
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from cifar.report import compare  # noqa: PLC0415
+    from cifar.report import text  # noqa: PLC0415
 
     stdout = console()
-    shown = [column for column in compare.HEADER if stdout.width >= _WIDE or column in _NARROW]
+    shown = [column for column in text.HEADER if stdout.width >= _WIDE or column in _NARROW]
     table = Table(title=escape(plain(f"{comparison.candidate} against {comparison.baseline}")))
     for column in shown:
         table.add_column(column, overflow="fold")
-    for row in compare.rows(comparison):
-        cells = dict(zip(compare.HEADER, row, strict=True))
+    for row in text.rows(comparison):
+        cells = dict(zip(text.HEADER, row, strict=True))
         table.add_row(*(escape(plain(cells[column])) for column in shown))
     stdout.print(table)
     _print_left_out(comparison.left_out)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cifar.report import compare, ladder, nodes, tables
-from cifar.report.compare import Comparison, Verdict, number
-from cifar.report.record import in_order, words
+from cifar.record.names import in_order, words
+from cifar.report import ladder, nodes, tables
+from cifar.report.comparison import Comparison, estimate
+from cifar.report.text import in_unit, number, speed
+from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cifar.report.compare import Pair
+    from cifar.record.model import Record
+    from cifar.report.comparison import Pair
     from cifar.report.page import Arms, Refused
-    from cifar.report.record import Record
 
 HEADLINES = (
     "training[feed=generator]",
@@ -75,15 +77,14 @@ def _answer_of_one(arm: str, records: Sequence[Record], missing_gpu: Sequence[tu
         return f"Nothing was measured on {machine(arm, records)}: see what was left out."
     if headline.startswith("ladder"):
         return _answer_of_ladder(machine(arm, records), records, evidence)
-    estimate = compare.estimate(
-        [result for record in records for result in record.results if result.workload == headline]
-    )
-    rate, ends = compare.in_unit(estimate)
-    span = (
-        f"one {evidence}, so no interval" if estimate.runs == 1 else f"{estimate.runs} {evidence}s without any spread"
-    )
-    if estimate.interval:
-        span = f"95 % interval {ends}, {estimate.runs} {evidence}s"
+    own = estimate([result for record in records for result in record.results if result.workload == headline])
+    rate, ends = in_unit(own)
+    if own.interval:
+        span = f"95 % interval {ends}, {own.runs} {evidence}s"
+    elif own.runs == 1:
+        span = f"one {evidence}, so no interval"
+    else:
+        span = f"{own.runs} {evidence}s without any spread"
     said = f"{words(headline)}: {machine(arm, records)} does {rate} ({span})"
     return f"{said}; {_no_gpu(records, missing_gpu)}." if records[0].device == "cpu" else f"{said}."
 
@@ -93,11 +94,11 @@ def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) ->
     climbed = ((name, ladder.climb(records, name)) for name in ("training", "forward", "generator"))
     name, rungs = next((name, rungs) for name, rungs in climbed if rungs)
     top = max((rung for rung in rungs if not rung.learns_less), key=lambda rung: rung.speed.value)
-    speed = f"{compare.speed(top.speed)}, {top.speed.runs} {evidence}{'s' * (top.speed.runs > 1)}"
+    reached = f"{speed(top.speed)}, {top.speed.runs} {evidence}{'s' * (top.speed.runs > 1)}"
     if top.to_first is None:
-        return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {speed}."
+        return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {reached}."
     times = f"{tables.times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
-    return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {speed}."
+    return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {reached}."
 
 
 def no_gpu(missing_gpu: Sequence[tuple[str, str]]) -> list[str]:

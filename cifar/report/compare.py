@@ -3,257 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
-from enum import StrEnum
-from textwrap import shorten
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cifar.record.names import in_order
+from cifar.record.reading import told_apart
 from cifar.report import limits
-from cifar.report.record import in_order, told_apart
+from cifar.report.comparison import ABSENT, MARGIN, Comparison, LeftOut, NotComparable, Pair, estimate
+from cifar.statistics.families import Verdict, decide, holm
+from cifar.statistics.intervals import Interval, welch
+from cifar.statistics.stopping import MOST_RUNS, runs_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from cifar.report.record import Record, Result
-
-    Floats = NDArray[np.float64]
-
-MARGIN = 0.05
-"""Of equivalence, if nobody names another."""
-LEVEL = 0.05
-"""Error allowed: of each interval's coverage, and of any false FASTER or SLOWER in a comparison."""
-POWER = 0.8
-"""With the number of runs that is said to settle a workload, it is settled this often."""
-MOST_RUNS = 1000
-"""Beyond this number of runs an arm, no number is given."""
-NONE = "\N{EN DASH}"
-"""Stands in tables for a number that there is not."""
-PREFIXED = ("B/s", "FLOP/s", "s")
-PREFIXES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e-3, 1, ""), (0, 1e-6, "\N{MICRO SIGN}"))
-"""Units that are shown with a prefix, and from which value on which power and prefix serves."""
-ABSENT = "(absent)"
-"""Stands for the value of a fingerprint field that a record lacks."""
-
-
-class Verdict(StrEnum):
-    """What a comparison may claim about a workload."""
-
-    FASTER = "FASTER"
-    SLOWER = "SLOWER"
-    EQUIVALENT = "EQUIVALENT"
-    INCONCLUSIVE = "INCONCLUSIVE"
-
-
-class NotComparable(Exception):  # noqa: N818 - a state of the records, not a failure of the program
-    """The fingerprints differ: `differences` has each field's values, baseline's and candidate's."""
-
-    def __init__(self, differences: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
-        """Keep the fields and say them in one sentence."""
-        self.differences = dict(differences)
-        fields = "; ".join(
-            f"{field}: {' and '.join(one)} against {' and '.join(other)}"
-            for field, (one, other) in self.differences.items()
-        )
-        super().__init__(f"not comparable, for these differ: {fields} (`--allow FIELD` compares all the same)")
-
-
-class Interval(NamedTuple):
-    """A 95 % interval, low and high end."""
-
-    low: float
-    high: float
-
-
-class Welch(NamedTuple):
-    """Welch's test of differences of means: each an array, NaN where there is no answer."""
-
-    difference: Floats
-    low: Floats
-    high: Floats
-    p: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """An arm's speed in one workload: geometric mean of its runs' `values`, its 95 % interval if it has one.
-
-    Speeds are in `unit`, or 1/s where that is s.
-    """
-
-    value: float
-    interval: Interval | None
-    values: tuple[float, ...]
-    unit: str
-
-    @property
-    def runs(self) -> int:
-        """The number of runs behind it."""
-        return len(self.values)
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One workload in both arms; `ratio` > 1: the candidate is faster.
-
-    `interval`, `p` and `p_adjusted` (Holm) are None where there is no interval; then `reason` says why.
-    `runs_needed` an arm would settle an INCONCLUSIVE; None there: more than 1000, or cannot be said.
-    """
-
-    workload: str
-    baseline: Estimate
-    candidate: Estimate
-    ratio: float
-    interval: Interval | None
-    p: float | None
-    p_adjusted: float | None
-    verdict: Verdict
-    runs_needed: int | None
-    reason: str
-
-
-class LeftOut(NamedTuple):
-    """Something not compared: `workload` (empty: the whole run), the arm, and why.
-
-    `failed`: the workload failed its check or cannot be true; a skip, or an older record's gap, has not.
-    """
-
-    workload: str
-    arm: str
-    reason: str
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two arms compared; `allowed` are the fields that differ and were allowed to, as in NotComparable."""
-
-    baseline: str
-    candidate: str
-    margin: float
-    pairs: tuple[Pair, ...]
-    left_out: tuple[LeftOut, ...]
-    allowed: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
-    lost: tuple[LeftOut, ...] = ()
-    """The candidate's failures in what the baseline can do; see `gate`."""
-    evidence: str = "run"
-    """What each speed of an estimate is that of: a run, or a node."""
-
-
-# --- statistics: pure functions of arrays, so that the simulation in the tests runs what `compare` runs
-
-
-def welch(baseline: ArrayLike, candidate: ArrayLike) -> Welch:
-    """Return Welch's t test for candidate minus baseline along the last axis of arrays (..., runs) of float64.
-
-    The 95 % interval and the two-sided p allow unequal variances and unequal numbers of runs: B. L. Welch,
-    Biometrika 34 (1947) 28-35; degrees of freedom: F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114, but
-    no more than if both arms had the smaller number of runs. With equal numbers that changes nothing; with 3
-    runs against 8 the usual estimate trusts the 3 too much: 9 % of campaigns that compare
-    12 workloads with themselves then cry wolf, and 1 % so.
-    NaN where an arm has fewer than 2 runs, and where neither arm shows any spread: a spread of exactly 0 says
-    that the clock is coarse or a record was copied, not that the next run will be the same.
-    """
-    one, other = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
-    difference = np.asarray(other.mean(axis=-1) - one.mean(axis=-1))
-    if min(one.shape[-1], other.shape[-1]) < 2:  # noqa: PLR2004 - two points are the fewest that have a spread
-        nothing = np.full_like(difference, np.nan)
-        return Welch(difference, nothing, nothing, nothing)
-    squares = [_variance(side) / side.shape[-1] for side in (one, other)]
-    total = np.asarray(squares[0] + squares[1])
-    total[total == 0] = np.nan
-    freedom = total**2 / (squares[0] ** 2 / (one.shape[-1] - 1) + squares[1] ** 2 / (other.shape[-1] - 1))
-    freedom = np.minimum(freedom, 2 * (min(one.shape[-1], other.shape[-1]) - 1))
-    error = np.sqrt(total)
-    reach = quantile(1 - LEVEL / 2, freedom) * error
-    return Welch(difference, difference - reach, difference + reach, two_sided(difference / error, freedom))
-
-
-def interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the geometric mean of positive `values`, one a run: t on their logarithms.
-
-    None for fewer than 2 values and for values without any spread, for the reason given at `welch`.
-    """
-    logs = np.log(np.asarray(values, dtype=np.float64))
-    if logs.size < 2 or np.ptp(logs) == 0:  # noqa: PLR2004 - as in `welch`
-        return None
-    reach = float(quantile(1 - LEVEL / 2, logs.size - 1)) * logs.std(ddof=1) / math.sqrt(logs.size)
-    return Interval(float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach)))
-
-
-def holm(p: ArrayLike) -> Floats:
-    """Return the p values of the last axis, adjusted for being one family; NaN is no member and stays NaN.
-
-    S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
-    """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, axis=-1)  # NaN last
-    members = np.sum(~np.isnan(values), axis=-1, keepdims=True)
-    steps = np.take_along_axis(values, order, axis=-1) * (members - np.arange(values.shape[-1]))
-    adjusted = np.empty_like(values)
-    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1), axis=-1)
-    return adjusted
-
-
-def decide(low: ArrayLike, high: ArrayLike, p_adjusted: ArrayLike, margin: float) -> NDArray[np.str_]:
-    """Return verdicts for intervals of ratios: EQUIVALENT within 1/(1+margin) and 1+margin, else FASTER or SLOWER.
-
-    FASTER and SLOWER need an adjusted p below 0.05; p is never larger unadjusted, so the interval then lies on one
-    side of 1, and reaches beyond the margin because it is not EQUIVALENT. All else, NaN too, is INCONCLUSIVE.
-    """
-    low, high, p_adjusted = (np.asarray(part, dtype=np.float64) for part in (low, high, p_adjusted))
-    equivalent = (low >= 1 / (1 + margin)) & (high <= 1 + margin)
-    sure = p_adjusted < LEVEL
-    return np.select(
-        [equivalent, sure & (low > 1), sure & (high < 1)],
-        [Verdict.EQUIVALENT.value, Verdict.FASTER.value, Verdict.SLOWER.value],
-        Verdict.INCONCLUSIVE.value,
-    )
-
-
-def runs_needed(baseline: ArrayLike, candidate: ArrayLike, margin: float, family: int) -> int | None:
-    """Return the runs an arm that would settle two arms' log speeds (runs,), None for more than 1000.
-
-    Were the difference and both spreads as observed, this many runs would in 80 % of campaigns give an interval
-    within the margin, or one clear of 1 at the Bonferroni level of `family` workloads (Holm's first step).
-    """
-    one, other = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
-    runs = np.arange(min(one.size, other.size) + 1, MOST_RUNS + 1)
-    spread = float(_variance(one)), float(_variance(other))
-    away = abs(float(other.mean() - one.mean()))
-    error = np.sqrt(sum(spread) / runs)
-    freedom = (runs - 1) * sum(spread) ** 2 / (spread[0] ** 2 + spread[1] ** 2)
-    power = quantile(POWER, freedom)
-    differs = away >= (quantile(1 - LEVEL / (2 * family), freedom) + power) * error
-    same = math.log1p(margin) - away >= (quantile(1 - LEVEL / 2, freedom) + power) * error
-    settled = np.flatnonzero(differs | same)
-    return int(runs[settled[0]]) if settled.size else None
-
-
-def _variance(values: Floats) -> Floats:
-    """Variance along the last axis, exactly 0 for equal values, where rounding would leave some."""
-    return np.where(np.ptp(values, axis=-1) == 0, 0.0, values.var(axis=-1, ddof=1))
-
-
-def quantile(probability: float, freedom: ArrayLike) -> Floats:
-    """Return the quantile of Student's t at `probability`."""
-    from scipy import special  # noqa: PLC0415 - a fifth of a second that reading and refusing need not pay
-
-    return np.asarray(special.stdtrit(freedom, probability))
-
-
-def two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
-    """Return the probability that Student's t is further from 0 than `t`."""
-    from scipy import special  # noqa: PLC0415 - as in `quantile`
-
-    return np.asarray(2 * special.stdtr(freedom, -np.abs(t)))
-
-
-# --- records
+    from cifar.record.model import Record, Result
+    from cifar.report.comparison import Differences, Estimate
 
 
 def compare(  # noqa: PLR0913 - what, by what measure, and two words for it
@@ -279,58 +45,77 @@ def compare(  # noqa: PLR0913 - what, by what measure, and two words for it
         raise ValueError(message)
     labels = names or _names(baseline, candidate)
     allowed = comparable(baseline, candidate, frozenset(allow))
-    kept = [limits.sound(side) for side in (baseline, candidate)]
-    sides = [_measured(side) for side in kept]
-    gapped = [gaps(side, label, evidence) for label, side in zip(labels, kept, strict=True)]
-    both = in_order(workload for workload in sides[0] if workload in sides[1])
-    unequal = {name: reason for name in both if (reason := _unequal(sides[0][name], sides[1][name]))}
-    left_out = [
-        *gapped[0],
-        *gapped[1],
-        *(LeftOut(name, " and ".join(labels), reason) for name, reason in unequal.items()),
-    ]
+    baseline, candidate = limits.sound(baseline), limits.sound(candidate)
+    gapped = gaps(baseline, labels[0], evidence), gaps(candidate, labels[1], evidence)
+    sides = _measured(baseline), _measured(candidate)
+    paired, left_out = [], [*gapped[0], *gapped[1]]
+    for workload in in_order(workload for workload in sides[0] if workload in sides[1]):
+        results = sides[0][workload], sides[1][workload]
+        if reason := _unequal(*results):
+            left_out.append(LeftOut(workload, " and ".join(labels), reason))
+        else:
+            paired.append((workload, *results))
     left_out += _unpaired(sides, labels)
-    pairs = _pairs([(name, sides[0][name], sides[1][name]) for name in both if name not in unequal], margin, evidence)
+    pairs = _pairs(paired, margin, evidence)
     return Comparison(*labels, margin, pairs, tuple(left_out), allowed, _lost(sides, gapped), evidence)
 
 
-def estimate(results: Sequence[Result]) -> Estimate:
-    """Return the speed of one arm in one workload from its runs' results (at least one)."""
-    values = tuple(result.value for result in results)
-    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), values, results[0].unit)
+def comparable(baseline: Sequence[Record], candidate: Sequence[Record], allow: frozenset[str]) -> Differences:
+    """Return the fields of the fingerprint that differ and may; raises NotComparable for those that may not."""
+    fields = dict.fromkeys(field for record in (*baseline, *candidate) for field in record.fingerprint)
+    differences = {}
+    for field in fields:
+        sides = _values(baseline, field), _values(candidate, field)
+        if len({*sides[0], *sides[1]}) > 1:
+            differences[field] = sides
+    refused = {field: values for field, values in differences.items() if field not in allow}
+    if refused:
+        raise NotComparable(refused)
+    return differences
 
 
-def within(records: Sequence[Record], slow: str, fast: str) -> Estimate | None:
-    """Return how many times as fast as workload `slow` is `fast` in the runs of one arm that have both.
+def _values(records: Sequence[Record], field: str) -> tuple[str, ...]:
+    """The values of a fingerprint field that occur, in order."""
+    return tuple(sorted({str(record.fingerprint.get(field, ABSENT)) for record in records}))
 
-    Both come from the same process and share its shift, so each run gives one ratio, and the interval is that of
-    the ratios. None where no run has both, or they were not done in the same unit.
-    """
-    values = []
-    for record in records:
-        found = {result.workload: result for result in record.results}
-        if slow in found and fast in found and found[slow].unit == found[fast].unit:
-            values.append(found[fast].value / found[slow].value)
-    if not values:
-        return None
-    return Estimate(float(np.exp(np.mean(np.log(values)))), interval(values), tuple(values), unit="")
+
+def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str, str]:
+    """The arms' names, with their campaigns where they are the same arm, and with folders where those are the same."""
+    first, second = _arm(baseline, "baseline"), _arm(candidate, "candidate")
+    if first != second:
+        return first, second
+    records = told_apart([*baseline, *candidate])
+    sides = records[: len(baseline)], records[len(baseline) :]
+    places = [", ".join(sorted({record.campaign for record in side})) for side in sides]
+    return f"{first}@{places[0]}", f"{second}@{places[1]}"
+
+
+def _arm(records: Sequence[Record], side: str) -> str:
+    """The arm of the records on one side; raises ValueError where they are of several."""
+    arms = sorted({record.arm for record in records})
+    if len(arms) > 1:
+        message = f"the {side} holds records of {', '.join(arms)}: compare one arm with one arm"
+        raise ValueError(message)
+    return arms[0] if arms else "(no record)"
+
+
+# --- what is left out
 
 
 def gaps(records: Sequence[Record], arm: str, evidence: str = "run") -> list[LeftOut]:
     """Return what an arm's records lack: failures, runs cut short, workloads that only some of its runs have."""
     workloads = dict.fromkeys(result.workload for record in records for result in record.results)
-    found = _failed(records, arm, evidence)
+    left_out = _failed(records, arm, evidence)
     for record in records:
+        if not record.complete:
+            finished = f"the {len(record.results)} workloads it had finished are used"
+            left_out.append(LeftOut("", arm, f"run {record.run} was cut short; {finished}"))
+            continue
         failed = {failure["workload"] for failure in record.failures}
         missing = workloads.keys() - failed - {result.workload for result in record.results}
-        if record.complete:
-            reason = f"run {record.run} has no number for it and gives no reason"
-            found += [LeftOut(workload, arm, reason) for workload in workloads if workload in missing]
-        else:
-            count = len(record.results)
-            reason = f"run {record.run} was cut short; the {count} workloads it had finished are used"
-            found.append(LeftOut("", arm, reason))
-    return found
+        reason = f"run {record.run} has no number for it and gives no reason"
+        left_out += [LeftOut(workload, arm, reason) for workload in workloads if workload in missing]
+    return left_out
 
 
 def _failed(records: Sequence[Record], arm: str, evidence: str) -> list[LeftOut]:
@@ -340,10 +125,11 @@ def _failed(records: Sequence[Record], arm: str, evidence: str) -> list[LeftOut]
         for failure in record.failures:
             failed = failure.get("skipped") is False
             runs.setdefault((failure["workload"], failure["reason"], failed), []).append(record.run)
-    return [
-        LeftOut(workload, arm, f"{_which(numbers, len(records))}: {reason}" if evidence == "run" else reason, failed)
-        for (workload, reason, failed), numbers in runs.items()
-    ]
+    left_out = []
+    for (workload, reason, failed), numbers in runs.items():
+        which = f"{_which(numbers, len(records))}: " if evidence == "run" else ""
+        left_out.append(LeftOut(workload, arm, which + reason, failed))
+    return left_out
 
 
 def _which(numbers: Sequence[int], runs: int) -> str:
@@ -353,48 +139,13 @@ def _which(numbers: Sequence[int], runs: int) -> str:
     return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
-def _names(baseline: Sequence[Record], candidate: Sequence[Record]) -> tuple[str, str]:
-    """The arms' names, with their campaigns where they are the same arm, and with folders where those are the same."""
-    arms = [sorted({record.arm for record in side}) for side in (baseline, candidate)]
-    for side, names in zip(("baseline", "candidate"), arms, strict=True):
-        if len(names) > 1:
-            message = f"the {side} holds records of {', '.join(names)}: compare one arm with one arm"
-            raise ValueError(message)
-    one, other = (names[0] if names else "(no record)" for names in arms)
-    if one != other:
-        return one, other
-    named = told_apart([*baseline, *candidate])
-    sides = named[: len(baseline)], named[len(baseline) :]
-    places = [", ".join(sorted({record.campaign for record in side})) for side in sides]
-    return f"{one}@{places[0]}", f"{other}@{places[1]}"
-
-
-def comparable(
-    baseline: Sequence[Record], candidate: Sequence[Record], allow: frozenset[str]
-) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return the fields of the fingerprint that differ and may; raises NotComparable for those that may not."""
-    fields = dict.fromkeys(field for record in (*baseline, *candidate) for field in record.fingerprint)
-    differences = {}
-    for field in fields:
-        one, other = (
-            tuple(sorted({str(record.fingerprint.get(field, ABSENT)) for record in side}))
-            for side in (baseline, candidate)
-        )
-        if len({*one, *other}) > 1:
-            differences[field] = (one, other)
-    refused = {field: values for field, values in differences.items() if field not in allow}
-    if refused:
-        raise NotComparable(refused)
-    return differences
-
-
 def _measured(records: Sequence[Record]) -> dict[str, list[Result]]:
     """The results of each workload over an arm's runs."""
-    found: dict[str, list[Result]] = {}
+    results: dict[str, list[Result]] = {}
     for record in records:
         for result in record.results:
-            found.setdefault(result.workload, []).append(result)
-    return found
+            results.setdefault(result.workload, []).append(result)
+    return results
 
 
 def _unpaired(sides: Sequence[Mapping[str, object]], labels: tuple[str, str]) -> list[LeftOut]:
@@ -416,38 +167,44 @@ def _lost(sides: Sequence[Mapping[str, object]], gapped: Sequence[Sequence[LeftO
 
 def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
     """Why two arms did not do the same work, empty if they did."""
-    for part in sorted({key for result in (*baseline, *candidate) for key in result.work}):
-        values = sorted({result.work.get(part, ABSENT)[:12] for result in (*baseline, *candidate)})
-        if len({result.work.get(part) for result in (*baseline, *candidate)}) > 1:
+    results = (*baseline, *candidate)
+    for part in sorted({key for result in results for key in result.work}):
+        if len({result.work.get(part) for result in results}) > 1:
+            values = sorted({result.work.get(part, ABSENT)[:12] for result in results})
             return f"not the same work: {part} {' against '.join(values)}"
-    if len(units := {result.unit for result in (*baseline, *candidate)}) > 1:
-        return f"not the same quantity: {' against '.join(sorted(units))}"
-    return ""
+    units = sorted({result.unit for result in results})
+    return f"not the same quantity: {' against '.join(units)}" if len(units) > 1 else ""
+
+
+# --- what is compared
 
 
 def _pairs(
     measured: Sequence[tuple[str, list[Result], list[Result]]], margin: float, evidence: str
 ) -> tuple[Pair, ...]:
     """Each workload's pair; the verdicts see all p values as one family."""
-    estimates = [(estimate(one), estimate(other)) for _, one, other in measured]
-    tests = [welch(np.log(one.values), np.log(other.values)) for one, other in estimates]
+    estimates = [(estimate(baseline), estimate(candidate)) for _, baseline, candidate in measured]
+    tests = [welch(np.log(baseline.values), np.log(candidate.values)) for baseline, candidate in estimates]
+    low, high = np.exp([test.low for test in tests]), np.exp([test.high for test in tests])
     adjusted = holm([test.p for test in tests])
-    verdicts = decide(np.exp([test.low for test in tests]), np.exp([test.high for test in tests]), adjusted, margin)
+    verdicts = [Verdict(str(verdict)) for verdict in decide(low, high, adjusted, margin)]
     family = int(np.sum(~np.isnan(adjusted)))
     pairs = []
-    for (workload, _, _), (one, other), test, p, said in zip(
-        measured, estimates, tests, adjusted, verdicts, strict=True
-    ):
-        verdict, known = Verdict(str(said)), not math.isnan(p)
-        needed, reason = (
-            _outlook(one, other, margin, family, evidence) if verdict is Verdict.INCONCLUSIVE else (None, "")
-        )
+    for place, (workload, _, _) in enumerate(measured):
+        (baseline, candidate), test = estimates[place], tests[place]
+        known = not math.isnan(adjusted[place])
+        needed, reason = None, ""
+        if verdicts[place] is Verdict.INCONCLUSIVE:
+            needed, reason = _outlook(baseline, candidate, margin, family, evidence)
         pair = Pair(
-            *(workload, one, other, float(np.exp(test.difference))),
+            workload,
+            baseline,
+            candidate,
+            ratio=float(np.exp(test.difference)),
             interval=Interval(float(np.exp(test.low)), float(np.exp(test.high))) if known else None,
             p=float(test.p) if known else None,
-            p_adjusted=float(p) if known else None,
-            verdict=verdict,
+            p_adjusted=float(adjusted[place]) if known else None,
+            verdict=verdicts[place],
             runs_needed=needed,
             reason=reason,
         )
@@ -465,117 +222,5 @@ def _outlook(
         same = f"all {evidence}s of an arm took exactly the same time"
         return None, f"{same}: the clock is too coarse, or records are copies"
     needed = runs_needed(np.log(baseline.values), np.log(candidate.values), margin, family)
-    return (
-        needed,
-        f"{f'more than {MOST_RUNS}' if needed is None else f'about {needed}'} {evidence}s an arm would settle it",
-    )
-
-
-# --- what follows from a comparison
-
-
-def loss(spec: str) -> float:
-    """Return the part of the speed that the gate `slower:5%` lets go, 0.05; ValueError for any other form."""
-    match = re.fullmatch(r"slower:(\d{1,2}(?:\.\d+)?)%", spec)
-    if match is None:
-        message = f"{spec!r} is no gate: write slower:5% for any percentage from 0 to below 100"
-        raise ValueError(message)
-    return float(match[1]) / 100
-
-
-def gate(comparison: Comparison, spec: str) -> list[Pair]:
-    """Return the pairs that hit the gate `slower:5%`: verdict SLOWER and a ratio below 1 - 5 %.
-
-    The verdict makes sure that noise does not hit it, the estimated ratio that the loss is as large as was named.
-    Whatever the percentage, `comparison.lost` hits it too: no number at all is the worst loss, and a check that
-    fails in one run is no noise either, unless the baseline fails it as well.
-    Raises ValueError for any other form of `spec`.
-    """
-    least = 1 - loss(spec)
-    return [pair for pair in comparison.pairs if pair.verdict is Verdict.SLOWER and pair.ratio < least]
-
-
-def hits(comparison: Comparison, spec: str) -> list[str]:
-    """Return a sentence for each pair and each failure that hits the gate `slower:5%`; ValueError as in `gate`."""
-    one, other = comparison.baseline, comparison.candidate
-    slow = [f"{pair.workload}: {other} is {ratio(pair)} times as fast as {one}" for pair in gate(comparison, spec)]
-    failed = [
-        f"{entry.workload}: failed on {other}, and {one} has a number for it: {shorten(entry.reason, 200)}"
-        for entry in comparison.lost
-    ]
-    return [f"{spec} is hit: {said}" for said in slow + failed]
-
-
-def exit_code(comparison: Comparison, fail_on: str | None = None, *, strict: bool = False) -> int:
-    """Return 0: compared; 1: the gate `fail_on` is hit; 4: nothing compared; 5: `strict`, and a pair inconclusive.
-
-    2 (wrong usage, bad input: ValueError, OSError) and 3 (NotComparable) are the caller's, by exception.
-    Raises ValueError for a malformed `fail_on`.
-    """
-    if fail_on is not None and hits(comparison, fail_on):
-        return 1
-    if not comparison.pairs:
-        return 4
-    return 5 if strict and any(pair.verdict is Verdict.INCONCLUSIVE for pair in comparison.pairs) else 0
-
-
-# --- numbers as text
-
-
-def number(value: float, digits: int = 4) -> str:
-    """Return `value` with `digits` significant digits, thousands separated: 1,751, 23.41, 0.9876."""
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{digits - 1}e}")
-    places = digits - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(0, places)}f}"
-
-
-def speed(value: Estimate) -> str:
-    """Return an estimate with its unit and interval: `1,751 images/s (1,702 to 1,801)`, `213 GFLOP/s`."""
-    shown, ends = in_unit(value)
-    return f"{shown} ({ends})" if ends else shown
-
-
-def in_unit(value: Estimate) -> tuple[str, str]:
-    """Return an estimate with its unit, and its interval in the same unit (empty where there is none)."""
-    ends: tuple[float, ...] = value.interval or ()
-    shown, unit = value.value, value.unit
-    if unit == "s":
-        shown, ends = 1 / shown, tuple(1 / end for end in reversed(ends))
-    if unit in PREFIXED:
-        power, prefix = next((power, prefix) for least, power, prefix in PREFIXES if shown >= least)
-        shown, unit, ends = shown / power, prefix + unit, tuple(end / power for end in ends)
-    return f"{number(shown)}\N{NO-BREAK SPACE}{unit}", " to ".join(map(number, ends))
-
-
-def ratio(pair: Pair) -> str:
-    """Return a pair's ratio with its interval: `23.41 (21.92 to 25.07)`."""
-    span = f" ({number(pair.interval.low)} to {number(pair.interval.high)})" if pair.interval else ""
-    return f"{number(pair.ratio)}{span}"
-
-
-HEADER = ("workload", "baseline", "candidate", "ratio (95 % interval)", "p (Holm)", "verdict")
-"""The columns of `rows`."""
-
-
-def rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Return one row of text for each pair, under HEADER."""
-    return [
-        (
-            pair.workload,
-            speed(pair.baseline),
-            speed(pair.candidate),
-            ratio(pair),
-            probability(pair.p_adjusted),
-            pair.verdict.value + (f": {pair.reason}" if pair.reason else ""),
-        )
-        for pair in comparison.pairs
-    ]
-
-
-def probability(p: float | None) -> str:
-    """Return a p value as text: `< 0.001`, `0.042`, or a dash for none."""
-    if p is None:
-        return NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004 - three decimals
+    count = f"more than {MOST_RUNS}" if needed is None else f"about {needed}"
+    return needed, f"{count} {evidence}s an arm would settle it"

@@ -22,9 +22,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cifar.record import files
-from cifar.report import compare, growth, ladder, limits
-from cifar.report.compare import Verdict
-from cifar.report.record import FAMILIES, in_order, parameters, series, words
+from cifar.record.names import FAMILIES, in_order, parameters, series, words
+from cifar.report import growth, ladder, limits
+from cifar.report.comparison import estimate
+from cifar.report.text import number, ratio
+from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     import os
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from cifar.report.compare import Comparison, Estimate, Pair
+    from cifar.record.model import Record, Result
+    from cifar.report.comparison import Comparison, Estimate, Pair
     from cifar.report.growth import Curve
     from cifar.report.ladder import Rung
     from cifar.report.nodes import Spread
-    from cifar.report.record import Record, Result
 
     Arms = Mapping[str, Sequence[Record]]
 
@@ -319,7 +321,7 @@ def by_workload(arms: Arms) -> dict[str, dict[str, list[Result]]]:
 def _estimates(arms: Arms, *, images: bool) -> dict[str, dict[str, Estimate]]:
     """The speed of each workload by arm, of those that process images or of those that do not."""
     return {
-        workload: {arm: compare.estimate(results) for arm, results in sides.items()}
+        workload: {arm: estimate(results) for arm, results in sides.items()}
         for workload, sides in by_workload(arms).items()
         if all((result.images is not None) is images for results in sides.values() for result in results)
     }
@@ -459,13 +461,13 @@ def _points(  # noqa: PLR0913 - what, where and how, nothing that could be one
     """One arm's estimates with their intervals, and a dot a run, in its slot of those around each place."""
     colour, marker = _look(index)
     middle = [place + slot * (index - (arms - 1) / 2) for place in at]
-    for place, estimate in zip(middle, estimates, strict=True):
-        dots = estimate.values if estimate.runs <= MOST_DOTS else _some(sorted(estimate.values), MOST_DOTS)
+    for place, speed in zip(middle, estimates, strict=True):
+        dots = speed.values if speed.runs <= MOST_DOTS else _some(sorted(speed.values), MOST_DOTS)
         beside = place + slot * (0.25 + 0.5 * np.arange(len(dots)) / max(1, len(dots) - 1))
         axes.plot(beside, dots, ".", color=colour, markersize=5, markeredgewidth=0)
-        if estimate.interval:
-            axes.plot([place, place], estimate.interval, color=colour, linewidth=1.6)
-    values, line = [estimate.value for estimate in estimates], "-" if joined else ""
+        if speed.interval:
+            axes.plot([place, place], speed.interval, color=colour, linewidth=1.6)
+    values, line = [speed.value for speed in estimates], "-" if joined else ""
     style: dict[str, Any] = {"markerfacecolor": "white"} if hollow else {}
     axes.plot(middle, values, marker, linestyle=line, color=colour, linewidth=1.1, markersize=5.5, **style)
 
@@ -478,7 +480,7 @@ def _ratio(axes: Axes, place: int, pair: Pair) -> None:
     axes.plot(pair.ratio, place, "o", color=colour, markersize=6)
     beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     axes.annotate(pair.verdict.value, (1, place), (8, 0), color=colour, fontsize=8.5, weight="bold", **beside)
-    axes.annotate(compare.ratio(pair), (1, place), (92, 0), color="#333333", fontsize=8.5, **beside)
+    axes.annotate(ratio(pair), (1, place), (92, 0), color="#333333", fontsize=8.5, **beside)
 
 
 def _nodes_of(axes: Axes, place: int, spread: Spread) -> None:
@@ -509,7 +511,7 @@ def _rungs(axes: Axes, rungs: Sequence[Rung], titles: Sequence[str], index: int,
         axes.plot(rung.speed.value, place, marker, color=colour, markersize=6, **hollow)
         if arms == 1 and rung.to_before:
             beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            times = f"{compare.number(rung.to_before.value, 3)} times"
+            times = f"{number(rung.to_before.value, 3)} times"
             axes.annotate(times, (1, place), (6, 0), va="center", fontsize=8.5, color="#333333", **beside)
 
 

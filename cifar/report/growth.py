@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cifar.report import compare
-from cifar.report.record import parameters
+from cifar.record.names import parameters
+from cifar.report.comparison import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cifar.report.record import Record, Result
+    from cifar.record.model import Record, Result
 
 LINEAR = 1.1
 """Where time grows at its end by a greater power of the size, it grows faster than linear; noise gives up to this."""
@@ -57,7 +57,7 @@ def curves(records: Sequence[Record]) -> dict[str, Curve]:
 
 def _curve(sizes: dict[int, list[Result]]) -> Curve:
     """A curve from the results at each size."""
-    speeds = [compare.estimate(results).value for results in sizes.values()]
+    speeds = [estimate(results).value for results in sizes.values()]
     each = [
         size / speed if results[0].images else 1 / speed
         for (size, results), speed in zip(sizes.items(), speeds, strict=True)

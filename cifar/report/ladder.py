@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cifar.report import compare
+from cifar.report.comparison import estimate, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cifar.report.compare import Estimate
-    from cifar.report.record import Record, Result
+    from cifar.record.model import Record, Result
+    from cifar.report.comparison import Estimate
 
 LESS = 0.06
 """A rung whose accuracy is this much below the first one's learns less; rounding alone moves it by up to 0.05."""
@@ -97,9 +97,9 @@ def climb(records: Sequence[Record], name: str) -> list[Rung]:
         rungs.append(
             Rung(
                 *RUNGS[name][rung],
-                compare.estimate(results[workload]),
-                compare.within(records, before, workload) if before else None,
-                compare.within(records, first, workload) if first else None,
+                estimate(results[workload]),
+                within(records, before, workload) if before else None,
+                within(records, first, workload) if first else None,
                 accuracy,
                 whole.epoch_seconds if whole else None,
                 whole.epoch_outside if whole else None,

@@ -22,9 +22,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from cifar.record import files, runfolder
 from cifar.record.text import plain
 from cifar.report import figures
-from cifar.report.compare import number
 from cifar.report.figures import COLOURS, MARKERS
 from cifar.report.page import Picture, shown, template
+from cifar.report.text import number
 
 if TYPE_CHECKING:
     import os

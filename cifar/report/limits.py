@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cifar.report.record import Record, Result
+    from cifar.record.model import Record, Result
 
 MOST = 1.05
 """A larger share of a limit is no result but a broken measurement, unless there is an excuse."""

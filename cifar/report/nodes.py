@@ -6,38 +6,30 @@ import math
 import re
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifar.report import compare
-from cifar.report.compare import LEVEL, NONE, Estimate, Interval, number
-from cifar.report.record import in_order, words
+from cifar.record.names import in_order, words
+from cifar.report.comparison import ABSENT, estimate, estimate_of
+from cifar.report.text import NONE, number, probability, speed
+from cifar.statistics.components import components, outlying
+from cifar.statistics.families import holm
+from cifar.statistics.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from cifar.record.model import Record, Result
+    from cifar.report.comparison import Estimate
+    from cifar.statistics.components import Components
 
-    from cifar.report.record import Record, Result
-
-    Floats = NDArray[np.float64]
-
-FEWEST = 3
-"""Of two nodes that differ, nobody can say which is off."""
 HEADER = ("a node's speed", "between nodes", "between runs", "off")
 """The columns of `row`, beside the workload."""
 MEANING = (
     "The speed is the mean over nodes; scatter is a standard deviation. Of equal nodes any is called off in at most "
     "5 % of reports: t against the other nodes, Holm over all workloads and nodes."
 )
-
-
-class Components(NamedTuple):
-    """Standard deviations of log speed, such as 0.02 for 2 %; NaN where they cannot be told."""
-
-    between: float
-    within: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,7 @@ def spreads(records: Iterable[Record]) -> list[Spread]:
         for workload, by_node in _by_node(runs).items()
         if len(by_node) > 1
     ]
-    adjusted = iter(compare.holm([one.p_adjusted for spread in found for one in spread.deviations]).tolist())
+    adjusted = iter(holm([one.p_adjusted for spread in found for one in spread.deviations]).tolist())
     return [
         replace(spread, deviations=tuple(replace(one, p_adjusted=next(adjusted)) for one in spread.deviations))
         for spread in found
@@ -136,7 +128,7 @@ def row(spread: Spread) -> list[str]:
     """Return a workload's scatter in words: its name, then what HEADER names."""
     scatter = (NONE if math.isnan(part) else f"{100 * part:.2g}\N{NO-BREAK SPACE}%" for part in spread.components)
     named = "; ".join(_said(one) for one in spread.deviations if one.off)
-    return [words(spread.workload), compare.speed(spread.speed), *scatter, named or NONE]
+    return [words(spread.workload), speed(spread.speed), *scatter, named or NONE]
 
 
 def name(record: Record) -> str | None:
@@ -199,11 +191,11 @@ def _mean(place: int, node: str, runs: Sequence[Record], workloads: Sequence[str
 
 def _one(results: Sequence[Result]) -> Result:
     """The results of one workload as one: the mean speed, the median warm-up and the median part within the steps."""
-    seconds = results[0].amount / compare.estimate(results).value
+    seconds = results[0].amount / estimate(results).value
     first = [result.warmup_seconds for result in results if result.warmup_seconds is not None]
     within = [1 - result.outside_steps for result in results if result.outside_steps is not None]
     work = {
-        part: " and ".join(sorted({result.work.get(part, compare.ABSENT) for result in results}))
+        part: " and ".join(sorted({result.work.get(part, ABSENT) for result in results}))
         for part in dict.fromkeys(part for result in results for part in result.work)
     }
     return replace(
@@ -214,57 +206,6 @@ def _one(results: Sequence[Result]) -> Result:
         work=work,
         needs={},
     )
-
-
-# --- statistics: pure functions of arrays, so that the simulation in the tests runs what `spreads` runs
-
-
-def components(runs: Sequence[Sequence[float]]) -> Components:
-    """Return the scatter between nodes and within them from the log speeds of each node's runs (two nodes or more).
-
-    The one-way random-effects model by the method of moments for unequal numbers of runs: S. R. Searle, G. Casella
-    and C. E. McCulloch, Variance Components (1992), section 3.6. `within` is NaN where no node has a second run, and
-    `between` then holds both; a negative estimate is 0.
-    """
-    sizes = np.array([len(node) for node in runs], dtype=np.float64)
-    means = np.array([np.mean(node) for node in runs])
-    total, nodes = sizes.sum(), sizes.size
-    squares = sum(float(np.sum((np.asarray(node) - mean) ** 2)) for node, mean in zip(runs, means, strict=True))
-    if total == nodes:
-        return Components(float(means.std(ddof=1)), math.nan)
-    within = squares / (total - nodes)
-    mean = float(np.sum(sizes * means) / total)
-    between = (float(np.sum(sizes * (means - mean) ** 2)) / (nodes - 1) - within) / (
-        (total - np.sum(sizes**2) / total) / (nodes - 1)
-    )
-    return Components(math.sqrt(max(0.0, between)), math.sqrt(within))
-
-
-def outlying(means: ArrayLike, runs: ArrayLike, within: ArrayLike) -> compare.Welch:
-    """Return each node's log speed less the mean of the others, with its 95 % interval and two-sided p.
-
-    `means` are (..., nodes) means over that many `runs` (nodes,), which scatter `within` a node (...). The others'
-    scatter, which holds both that between nodes and what is left of that between runs, is the yardstick: the
-    deleted studentised residual, t with nodes - 2 degrees of freedom if nodes scatter normally (R. D. Cook and
-    S. Weisberg, Residuals and Influence in Regression (1982), section 2.2.2). A node with fewer runs than the
-    others may be further off for that alone, which is added. NaN for fewer than 3 nodes and others without spread.
-    """
-    values, sizes = np.asarray(means, dtype=np.float64), np.asarray(runs, dtype=np.float64)
-    nodes = values.shape[-1]
-    if nodes < FEWEST:
-        nothing = np.full_like(values, np.nan)
-        return compare.Welch(values - values[..., ::-1], nothing, nothing, nothing)
-    others = (values.sum(axis=-1, keepdims=True) - values) / (nodes - 1)
-    squares = np.stack([np.delete(values, node, axis=-1).var(axis=-1, ddof=1) for node in range(nodes)], axis=-1)
-    squares = np.where(squares < np.finfo(np.float64).eps ** 2, np.nan, squares)
-    inverse = 1 / sizes
-    fewer = np.maximum(0, inverse - (inverse.sum() - inverse) / (nodes - 1))
-    extra = np.nan_to_num(np.asarray(within, dtype=np.float64))[..., np.newaxis] ** 2 * fewer
-    error = np.sqrt(squares * (1 + 1 / (nodes - 1)) + extra)
-    difference, freedom = values - others, nodes - 2
-    reach = compare.quantile(1 - LEVEL / 2, freedom) * error
-    p = compare.two_sided(difference / error, freedom)
-    return compare.Welch(difference, difference - reach, difference + reach, p)
 
 
 # --- records
@@ -287,7 +228,7 @@ def _by_node(records: Sequence[Record]) -> dict[str, dict[str, Estimate]]:
             found.setdefault(result.workload, {}).setdefault(str(name(record)), []).append(record)
     return {
         workload: {
-            node: compare.estimate([one for run in runs for one in run.results if one.workload == workload])
+            node: estimate([one for run in runs for one in run.results if one.workload == workload])
             for node, runs in found[workload].items()
         }
         for workload in in_order(found)
@@ -305,13 +246,12 @@ def _spread(arm: str, workload: str, by_node: dict[str, Estimate]) -> Spread:
         for node, difference, low, high, p in zip(by_node, *(part.tolist() for part in test), strict=True)
     ]
     unit = next(iter(by_node.values())).unit
-    speed = Estimate(float(np.exp(np.mean(np.log(speeds)))), compare.interval(speeds), speeds, unit)
-    return Spread(arm, workload, speed, parts, tuple(deviations))
+    return Spread(arm, workload, estimate_of(speeds, unit), parts, tuple(deviations))
 
 
 def _said(one: Deviation) -> str:
     """`node3, 0.898 times as fast as the others (0.88 to 0.915; p < 0.001)`."""
-    p = compare.probability(one.p_adjusted)
+    p = probability(one.p_adjusted)
     chance = f"p {p}" if p.startswith("<") else f"p = {p}"
     span = f"{number(one.interval.low, 3)} to {number(one.interval.high, 3)}"
     return f"{one.node}, {number(one.ratio, 3)} times as fast as the others ({span}; {chance})"

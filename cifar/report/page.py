@@ -15,19 +15,22 @@ import jinja2
 from markupsafe import Markup
 
 from cifar.record.files import replace
+from cifar.record.names import words
+from cifar.record.reading import by_arm, nothing_collected
 from cifar.record.text import plain
 from cifar.report import answer, compare, escape, figures, limits, nodes, tables
-from cifar.report.compare import NONE, Comparison, NotComparable, Verdict, number
-from cifar.report.record import by_arm, nothing_collected, words
+from cifar.report.comparison import MARGIN, Comparison, NotComparable, estimate
+from cifar.report.text import NONE, in_unit, number, probability
+from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
-    from cifar.report.compare import Estimate, LeftOut, Pair
+    from cifar.record.model import Record
+    from cifar.report.comparison import LeftOut, Pair
     from cifar.report.nodes import Spread
-    from cifar.report.record import Record
 
     Arms = dict[str, list[Record]]
     Row = list[str]
@@ -128,7 +131,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     records: Sequence[Record],
     folder: str | os.PathLike[str],
     *,
-    margin: float = compare.MARGIN,
+    margin: float = MARGIN,
     baseline: str | None = None,
     allow: Iterable[str] = (),
     notes: Sequence[str] = (),
@@ -338,18 +341,20 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 def _pair(pair: Pair) -> dict[str, str]:
     """One row of a comparison's table."""
+    baseline, baseline_interval = in_unit(pair.baseline)
+    candidate, candidate_interval = in_unit(pair.candidate)
     return {
         "workload": words(pair.workload),
         "name": pair.workload,
-        "baseline": _rate(pair.baseline),
-        "baseline_interval": _ends(pair.baseline),
-        "candidate": _rate(pair.candidate),
-        "candidate_interval": _ends(pair.candidate),
+        "baseline": baseline,
+        "baseline_interval": baseline_interval,
+        "candidate": candidate,
+        "candidate_interval": candidate_interval,
         "ratio": number(pair.ratio),
         "interval": f"{number(pair.interval.low)} to {number(pair.interval.high)}" if pair.interval else NONE,
         "verdict": pair.verdict.value,
         "reason": pair.reason,
-        "p": compare.probability(pair.p_adjusted),
+        "p": probability(pair.p_adjusted),
         "runs": f"{pair.baseline.runs} and {pair.candidate.runs}",
     }
 
@@ -369,7 +374,7 @@ def _speed_table(arms: Arms) -> dict[str, Any]:
     """Every workload's speed on every arm, with its interval."""
     rows = []
     for workload, sides in figures.by_workload(arms).items():
-        speeds = {arm: compare.in_unit(compare.estimate(results)) for arm, results in sides.items()}
+        speeds = {arm: in_unit(estimate(results)) for arm, results in sides.items()}
         rows.append([words(workload), *(speeds.get(arm, (NONE, "")) for arm in arms)])
     return {"arms": [answer.machine(arm, records) for arm, records in arms.items()], "rows": rows}
 
@@ -430,7 +435,7 @@ def _command(records: Sequence[Record], folder: Path, margin: float, allow: Sequ
     """The command that writes this report again, with the options that are not the default."""
     folders = list(dict.fromkeys(str(record.path.parent) for record in records))
     options = [f"--allow={field}" for field in allow]
-    options += [f"--margin={margin}"] if margin != compare.MARGIN else []
+    options += [f"--margin={margin}"] if margin != MARGIN else []
     options += [f"--out={folder}"] if folder.resolve() != default_folder(folders).resolve() else []
     return shlex.join(["cifar", "report", *folders, *options])
 
@@ -471,16 +476,6 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value) if isinstance(value, float) else str(value)
-
-
-def _rate(estimate: Estimate) -> str:
-    """An estimate with its unit."""
-    return compare.in_unit(estimate)[0]
-
-
-def _ends(estimate: Estimate) -> str:
-    """The ends of an estimate's interval, in the unit of `_rate`."""
-    return compare.in_unit(estimate)[1]
 
 
 def _bytes(value: int | None) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar.record.plan import planned_runs
-from cifar.report.compare import LeftOut
-from cifar.report.record import by_arm
+from cifar.record.reading import by_arm
+from cifar.report.comparison import LeftOut
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
-    from cifar.report.record import Record
+    from cifar.record.model import Record
 
 
 def missing(records: Sequence[Record], sources: Iterable[str | os.PathLike[str]]) -> list[LeftOut]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from cifar.report import compare, figures, growth, ladder, limits, nodes
-from cifar.report.compare import NONE, number
-from cifar.report.record import words
+from cifar.record.names import words
+from cifar.report import figures, growth, ladder, limits, nodes
+from cifar.report.comparison import estimate, within
+from cifar.report.text import NONE, number, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cifar.report.compare import Estimate
-    from cifar.report.record import Record
+    from cifar.record.model import Record
+    from cifar.report.comparison import Estimate
 
     Arms = Mapping[str, Sequence[Record]]
 
@@ -89,7 +90,7 @@ def _rung(rung: ladder.Rung | None) -> str:
     """
     if rung is None:
         return NONE
-    said = [_rate(rung.speed)]
+    said = [rate(rung.speed)]
     if rung.to_before and rung.to_first:
         said += [times(rung.to_before), f"in all {number(rung.to_first.value, 3)}"]
     learnt = "" if rung.accuracy is None else f"; accuracy {rung.accuracy:.3f}"
@@ -119,8 +120,8 @@ def _peers(arms: Arms) -> dict[str, Any]:
 def _peer(records: Sequence[Record], workload: str, results: Sequence[Any]) -> str:
     """`1,150,000 images/s; ours 1.32 times (1.20 to 1.45)`."""
     ours = f"{_work(workload)}by=ours]"
-    ratio = compare.within(records, workload, ours) if ours != workload else None
-    return _rate(compare.estimate(results)) + (f"; ours {times(ratio)}" if ratio else "")
+    ratio = within(records, workload, ours) if ours != workload else None
+    return rate(estimate(results)) + (f"; ours {times(ratio)}" if ratio else "")
 
 
 def _work(workload: str) -> str:
@@ -207,7 +208,7 @@ def _costs(arms: Arms) -> dict[str, Any]:
     """What the lesson's way of calling costs on each arm: how many times slower it is, run by run."""
     rows = []
     for lesson, other, text in COSTS:
-        costs = [compare.within(records, lesson, other) for records in arms.values()]
+        costs = [within(records, lesson, other) for records in arms.values()]
         if any(costs):
             rows.append([text, *(times(cost) if cost else NONE for cost in costs)])
     outside = [_outside(records) for records in arms.values()]
@@ -280,8 +281,3 @@ def _images(seconds: float) -> str:
 def _percent(part: float) -> str:
     """A part of 1 in whole per cent."""
     return f"{100 * part:.0f}\N{NO-BREAK SPACE}%"
-
-
-def _rate(estimate: Estimate) -> str:
-    """An estimate with its unit."""
-    return compare.in_unit(estimate)[0]

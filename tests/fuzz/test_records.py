@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from pytest_benchmark.stats import Stats
 
-from cifar.report import compare, page, record
+from cifar.record import reading
+from cifar.report import compare, page
 
 PAGES = 100
 """One page is written for so many records that are read: its figures take seconds."""
@@ -114,7 +115,7 @@ def numbers(found):
 def loaded(folder):
     """The records in a folder, or the sentence that refuses them."""
     try:
-        return record.load(folder), ""
+        return reading.load(folder), ""
     except (OSError, ValueError) as error:
         return [], str(error)
 
@@ -137,7 +138,7 @@ def test_changed_records(mutations, tally, campaign):
     Nothing in a record depends on its warm-ups, peaks of memory, seconds within steps, an epoch's seconds and the
     reasons of failures: a change of one of these alone cannot be noticed, unless it is no such number.
     """
-    good = record.load(campaign)
+    good = reading.load(campaign)
     beside, pages = campaign.parent / "page", 0
 
     @given(mutations(run(1, 1.0)))
@@ -173,5 +174,5 @@ def test_changed_records(mutations, tally, campaign):
 def test_good_records_are_read(campaign):
     """The record that is changed is one that is read."""
     (campaign / "cpu-1.json").write_text(json.dumps(run(1, 1.0)))
-    assert [len(each.results) for each in record.load(campaign)] == [9, 9]
-    assert record.read(Path(campaign / "cpu-2.json")).complete
+    assert [len(each.results) for each in reading.load(campaign)] == [9, 9]
+    assert reading.read(Path(campaign / "cpu-2.json")).complete

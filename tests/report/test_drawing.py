@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import pytest
 
+from cifar.record.reading import by_arm, load
 from cifar.report import figures
-from cifar.report.record import by_arm, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Write
 
-    from cifar.report.record import Arms
+    from cifar.record.reading import Arms
 
 HOSTILE = """
 text.usetex: True
@@ -39,7 +39,7 @@ PROGRAM = """
 import hashlib, sys
 from pathlib import Path
 from cifar.report import figures, lesson
-from cifar.report.record import by_arm, load
+from cifar.record.reading import by_arm, load
 import numpy as np
 folder = Path(sys.argv[2])
 arms = by_arm(load(Path(sys.argv[1])))

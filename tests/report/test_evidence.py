@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cifar.report import compare, record
+from cifar.record import reading
+from cifar.report import compare
+from cifar.report.comparison import estimate
 
 EXPECTED = Path(__file__).with_name("evidence.json")
 """What came out of each campaign: write it anew, by running this file, only where a change of numbers is meant."""
@@ -21,7 +23,7 @@ def campaigns(root):
 
 def numbers(folder):
     """Each arm's speeds and each pair of arms' verdicts, seven digits of every number."""
-    arms = record.by_arm(record.load(folder))
+    arms = reading.by_arm(reading.load(folder))
     return {
         "speeds": {arm: speeds(records) for arm, records in arms.items()},
         "verdicts": {f"{new} against {old}": verdicts(arms[old], arms[new]) for old, new in combinations(arms, 2)},
@@ -34,7 +36,7 @@ def speeds(records):
     for each in records:
         for result in each.results:
             results.setdefault(result.workload, []).append(result)
-    estimates = {workload: compare.estimate(runs) for workload, runs in results.items()}
+    estimates = {workload: estimate(runs) for workload, runs in results.items()}
     return {
         workload: " ".join([digits(found.value, *(found.interval or ())), found.unit, str(found.runs)])
         for workload, found in estimates.items()

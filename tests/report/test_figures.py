@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from matplotlib.figure import Figure
 
+from cifar.record.reading import by_arm, load
 from cifar.report import compare, figures
-from cifar.report.record import by_arm, load
+from cifar.report.text import ratio
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Write  # type: ignore[import-not-found]
 
-    from cifar.report.record import Record
+    from cifar.record.model import Record
 
     Arms = dict[str, list[Record]]
 
@@ -106,7 +107,7 @@ def test_ratios_show_each_verdict_in_words(arms: Arms) -> None:
     assert said.count("FASTER") == len(FEW)
     assert "Training, fed from memory" in said
     assert "shaded: within 10 %" in said
-    assert compare.ratio(comparison.pairs[0]) in said
+    assert ratio(comparison.pairs[0]) in said
 
 
 def test_ratios_of_single_runs_have_no_bars(one: Arms) -> None:

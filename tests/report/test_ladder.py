@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cifar.record.model import Record, Result
 from cifar.report import figures, ladder, page
-from cifar.report.record import Record, Result
 
 MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
 

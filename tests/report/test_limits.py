@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cifar.record.model import Record, Result
 from cifar.report import compare, limits
-from cifar.report.record import Record, Result
+from cifar.report.gate import exit_code, hits
 
 MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
 
@@ -70,8 +71,8 @@ def test_a_refused_result_is_no_skip():
     """Where one of two measurements is broken, a gate cannot be passed for want of a number."""
     candidate = [run(peak([1.0]), work([1.0], 1060), number=number) for number in (1, 2)]
     found = compare.compare([run(peak([1.0]), work([1.0], 900), device="cpu#2")] * 2, candidate)
-    assert compare.exit_code(found, "slower:5%") == 1
-    assert "106 %" in compare.hits(found, "slower:5%")[0]
+    assert exit_code(found, "slower:5%") == 1
+    assert "106 %" in hits(found, "slower:5%")[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Nodes: how often an equal node is called off, and a slow one is, shown by simulation; what is pooled with what."""
+"""Nodes: which one is off, what is pooled with what, and what the report says of arms over their nodes."""
 
 from __future__ import annotations
 
@@ -9,88 +9,14 @@ import numpy as np
 import pytest
 
 from cifar import cli
-from cifar.report import compare, nodes, page, record
+from cifar.record import reading
+from cifar.report import compare, nodes, page
+from cifar.report.comparison import LeftOut
+from cifar.report.text import NONE
 
 from .conftest import ENVIRONMENT, FINGERPRINT, GPU_ENVIRONMENT, WITHOUT_GPU
 
-CAMPAIGNS = 1500
-WORKLOADS = 12
 FEW = {"training[feed=memory]": (5_000, 2.81), "forward[batch=250,input=host]": (250, 0.0415)}
-
-
-def named(sizes, between, within, *, slower=0.0, shared=False):
-    """Part of simulated campaigns in which the first node is called off, and in which any other one is.
-
-    `sizes` are the nodes' runs, `between` and `within` standard deviations of log speed; the first node is `slower`
-    in every workload. A node is as fast in all workloads where its speed is `shared`.
-    """
-    random = np.random.default_rng(7)
-    count = len(sizes)
-    speeds = random.normal(0, between, (CAMPAIGNS, 1 if shared else WORKLOADS, count))
-    runs = [random.normal(0, within, (CAMPAIGNS, WORKLOADS, size)) for size in sizes]
-    means = np.stack([node.mean(axis=-1) for node in runs], axis=-1) + speeds
-    means[..., 0] += math.log1p(-slower)
-    squares = sum(((node - node.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1) for node in runs)
-    freedom = sum(sizes) - count
-    test = nodes.outlying(means, sizes, np.sqrt(squares / freedom) if freedom else np.full(means.shape[:-1], np.nan))
-    off = compare.holm(test.p.reshape(CAMPAIGNS, -1)).reshape(means.shape) < compare.LEVEL
-    return off[..., 0].any(axis=-1).mean(), off[..., 1:].any(axis=(1, 2)).mean()
-
-
-@pytest.mark.parametrize("shared", [False, True], ids=["each workload alone", "all workloads alike"])
-@pytest.mark.parametrize(
-    ("sizes", "between", "within"),
-    [
-        ((5, 5, 5), 0.01, 0.02),
-        ((5,) * 8, 0.01, 0.02),
-        ((5,) * 8, 0.0, 0.02),
-        ((1,) * 8, 0.02, 0.02),
-        ((3,) * 16, 0.02, 0.02),
-        ((1, 8, 8, 8, 8, 8), 0.0, 0.1),
-        ((2, 8, 8, 8, 8, 8), 0.01, 0.05),
-        ((1, 1, 20, 20, 20), 0.0, 0.1),
-    ],
-    ids=str,
-)
-def test_false_alarms(sizes, between, within, shared):
-    """Of equal nodes any is called off in at most 5 % of campaigns, with whatever runs each has (5 % + 2.5 errors)."""
-    first, others = named(sizes, between, within, shared=shared)
-    assert max(first, others) <= compare.LEVEL + 2.5 * math.sqrt(0.05 * 0.95 / CAMPAIGNS)
-
-
-@pytest.mark.parametrize(("count", "power"), [(6, 0.8), (8, 0.95)])
-def test_power(count, power):
-    """A node that is 10 % slower is named among nodes that scatter by 1 % and runs that do by 2 %; no other one is."""
-    first, others = named((5,) * count, 0.01, 0.02, slower=0.1, shared=True)
-    assert first >= power
-    assert others <= 0.01
-
-
-def test_components():
-    """Both standard deviations are found again, with unequal numbers of runs too."""
-    random = np.random.default_rng(3)
-    sizes = random.integers(2, 9, size=400)
-    runs = [(random.normal(0, 0.04) + random.normal(0, 0.02, size)).tolist() for size in sizes]
-    assert nodes.components(runs) == pytest.approx((0.04, 0.02), rel=0.1)
-
-
-def test_components_by_hand():
-    """Two nodes of two runs: MSB 0.5, MSW 0.02; nodes that are alike have no scatter of their own."""
-    assert nodes.components([[0.0, 0.2], [0.5, 0.7]]) == pytest.approx((math.sqrt((0.25 - 0.02) / 2), math.sqrt(0.02)))
-    assert nodes.components([[0.0, 0.2], [0.2, 0.0]]).between == 0
-
-
-def test_one_run_a_node():
-    """Without a second run on any node the two scatters cannot be told apart."""
-    between, within = nodes.components([[1.0], [1.1], [1.2]])
-    assert between == pytest.approx(0.1)
-    assert math.isnan(within)
-
-
-def test_no_yardstick():
-    """Of two nodes none is off, nor beside nodes that show no scatter at all."""
-    assert np.isnan(nodes.outlying([1.0, 2.0], [5, 5], 0.1).p).all()
-    assert np.isnan(nodes.outlying([1.0, 1.0, 2.0], [5, 5, 5], 0.0).p[2])
 
 
 @pytest.fixture
@@ -120,7 +46,7 @@ def equal(count, **others):
 
 def test_spreads(measured):
     """A workload's speed is that of the mean node; a node that is 15 % slower is off, in every workload and alone."""
-    found = nodes.spreads(record.load(*measured(equal(7, slow=0.85))))
+    found = nodes.spreads(reading.load(*measured(equal(7, slow=0.85))))
     assert len(found) == 18
     assert all(spread.nodes == (*equal(7), "slow") for spread in found)
     assert {one.node for spread in found for one in spread.deviations if one.off} == {"slow"}
@@ -137,14 +63,14 @@ def test_spreads(measured):
 def test_nameless(measured, hostname):
     """A container's made-up name is no node, nor is a record without one: nothing is pooled."""
     environment = ENVIRONMENT | {"node": {"hostname": hostname}}
-    assert nodes.spreads(record.load(*measured(equal(2), environment=environment))) == []
-    assert nodes.name(record.load(*measured({"more": 1.0}, environment={"node": {"unmeasurable": "x"}}))[0]) is None
-    assert nodes.name(record.load(*measured({"none": 1.0}, environment={"node": "x"}))[0]) is None
+    assert nodes.spreads(reading.load(*measured(equal(2), environment=environment))) == []
+    assert nodes.name(reading.load(*measured({"more": 1.0}, environment={"node": {"unmeasurable": "x"}}))[0]) is None
+    assert nodes.name(reading.load(*measured({"none": 1.0}, environment={"node": "x"}))[0]) is None
 
 
 def test_one_node(measured):
     """One node has no scatter between nodes, however many campaigns it has."""
-    records = record.load(*measured({"alone": 1.0}))
+    records = reading.load(*measured({"alone": 1.0}))
     assert nodes.spreads(records) == nodes.apart(records) == []
 
 
@@ -152,7 +78,7 @@ def test_other_nodes_are_apart(measured):
     """Nodes with another driver are a group of their own, and that is said."""
     folders = measured(equal(3))
     folders += measured({"new1": 2.0, "new2": 2.1}, fingerprint=FINGERPRINT | {"gpu_driver": "580"})
-    records = record.load(*folders)
+    records = reading.load(*folders)
     assert {spread.nodes for spread in nodes.spreads(records)} == {tuple(equal(3)), ("new1", "new2")}
     (said,) = nodes.apart(records)
     assert said == "Not all nodes are pooled for cpu: node1, node2, node3 | new1, new2 differ in gpu_driver."
@@ -160,26 +86,26 @@ def test_other_nodes_are_apart(measured):
 
 def test_sentences(measured):
     """A node that is off is named with the strongest evidence and in how many workloads it is; no other one is."""
-    (said,) = nodes.sentences(nodes.spreads(record.load(*measured(equal(7, slow=0.7)))))
+    (said,) = nodes.sentences(nodes.spreads(reading.load(*measured(equal(7, slow=0.7)))))
     assert said.startswith("A node is off: slow, 0.")
     assert "times as fast as the others (" in said
     assert said.endswith("; so it is in 17 other workloads.")
     one = measured(
         {f"{node}-again": speed for node, speed in equal(7, slow=0.7).items()}, workloads={"a[b=c]": (9, 1.0)}
     )
-    (said,) = nodes.sentences(nodes.spreads(record.load(*one)))
+    (said,) = nodes.sentences(nodes.spreads(reading.load(*one)))
     assert said.endswith("in \u201ca[b=c]\u201d on cpu.")
-    assert nodes.sentences(nodes.spreads(record.load(*measured({f"x{node}": 1.0 for node in range(5)})))) == []
+    assert nodes.sentences(nodes.spreads(reading.load(*measured({f"x{node}": 1.0 for node in range(5)})))) == []
 
 
 def test_row(measured):
     """A row names the workload, the speed, both scatters, and who is off; a dash stands for what there is not."""
-    *_, last = nodes.spreads(record.load(*measured(equal(7, slow=0.7), runs=1)))
+    *_, last = nodes.spreads(reading.load(*measured(equal(7, slow=0.7), runs=1)))
     name, speed, between, within, off = nodes.row(last)
     assert name == "Start-up: first training step"
     assert speed.endswith(")")
     assert between.endswith("%")
-    assert within == compare.NONE
+    assert within == NONE
     assert off.startswith("slow, 0.")
 
 
@@ -198,7 +124,7 @@ def test_report(measured, tmp_path, capsys):
 
 def test_report_of_one_node(measured, tmp_path):
     """Nothing about nodes stands in the report of one."""
-    page.write(record.load(*measured({"alone": 1.0}, workloads=FEW)), tmp_path / "report")
+    page.write(reading.load(*measured({"alone": 1.0}, workloads=FEW)), tmp_path / "report")
     assert "Nodes" not in (tmp_path / "report/report.html").read_text()
     assert not (tmp_path / "report/figures/nodes.png").exists()
 
@@ -207,7 +133,7 @@ def both(measured, speeds, **changes):
     """CPU and GPU of the same nodes, the GPU twenty times as fast, as loaded."""
     measured(speeds, workloads=FEW, **changes)
     fast = {node: 20 * speed for node, speed in speeds.items()}
-    return record.load(*measured(fast, arm="gpu", workloads=FEW, **changes))
+    return reading.load(*measured(fast, arm="gpu", workloads=FEW, **changes))
 
 
 def test_pools(measured):
@@ -231,7 +157,7 @@ def test_pools(measured):
 )
 def test_what_is_not_comparable_is_not_pooled(measured, changes, tmp_path):
     """One node of another make, or without a name, and the report is as it was: arm by arm, campaign by campaign."""
-    records = record.load(*measured(equal(2), workloads=FEW), *measured({"other": 1.0}, workloads=FEW, **changes))
+    records = reading.load(*measured(equal(2), workloads=FEW), *measured({"other": 1.0}, workloads=FEW, **changes))
     assert nodes.pools(records) == {}
     found = page.write(records, tmp_path / "report")
     assert "over" not in found.answer
@@ -241,7 +167,7 @@ def test_what_is_not_comparable_is_not_pooled(measured, changes, tmp_path):
 def test_means(measured):
     """A node's runs become one result a workload: the geometric mean of their speeds; what it lacks it says."""
     folders = measured(equal(2), workloads=FEW) + measured({"new": 1.0}, workloads={"a[b=c]": (9, 1.0)}, day=9)
-    records = record.load(*folders)
+    records = reading.load(*folders)
     one, other, new = nodes.means(records)
     assert [(each.run, each.campaign) for each in (one, other, new)] == [(1, "node1"), (2, "node2"), (3, "new")]
     speeds = [run.results[0].value for run in records if nodes.name(run) == "node1"]
@@ -250,7 +176,7 @@ def test_means(measured):
     (lacking,) = one.failures
     assert lacking == {"workload": "a[b=c]", "reason": "node1 has no number for it"}
     found = compare.compare([one, new], [other], evidence="node")
-    assert compare.LeftOut("a[b=c]", "cpu@new, node1", "node1 has no number for it") in found.left_out
+    assert LeftOut("a[b=c]", "cpu@new, node1", "node1 has no number for it") in found.left_out
 
 
 def test_means_keep_what_differs(measured):
@@ -259,7 +185,7 @@ def test_means_keep_what_differs(measured):
     few = {"training[by=lesson]": (5000, 4.0)}
     folder = measured({"a": 1.0}, workloads=few, extra=steps | {"work": {"weights": "one"}}, noise=0, shift=0)
     measured({"a": 1.0}, runs=2, workloads=few, extra=steps | {"work": {"weights": "two"}}, noise=0, shift=0)
-    (found,) = nodes.means(record.load(*folder))
+    (found,) = nodes.means(reading.load(*folder))
     assert found.results[0].work == {"weights": "one and two"}
     assert found.results[0].outside_steps == pytest.approx(0.75)
 
@@ -286,7 +212,7 @@ def test_interval_over_nodes_is_that_of_nodes(measured, tmp_path):
     """However many runs a node has, nodes that differ by 10 % leave the interval wide."""
     speeds = {"slow": 0.9, "usual": 1.0, "fast": 1.1}
     measured(speeds, workloads=FEW)
-    records = record.load(*measured({node: 20 / speed for node, speed in speeds.items()}, arm="gpu", workloads=FEW))
+    records = reading.load(*measured({node: 20 / speed for node, speed in speeds.items()}, arm="gpu", workloads=FEW))
     pair = page.write(records, tmp_path / "report").comparisons[0].pairs[0]
     assert pair.baseline.runs == pair.candidate.runs == 3
     assert pair.interval.high / pair.interval.low > 1.3
@@ -296,13 +222,13 @@ def test_two_nodes_of_one_run_each_say_what_is_missing(measured, tmp_path):
     """What would settle it is nodes, not runs."""
     measured({"a": 1.0, "b": 1.1}, workloads=FEW, runs=2)
     speeds = {"a": 1.1, "b": 0.95}
-    found = page.write(record.load(*measured(speeds, arm="cpu#2", workloads=FEW, runs=2)), tmp_path / "report")
+    found = page.write(reading.load(*measured(speeds, arm="cpu#2", workloads=FEW, runs=2)), tmp_path / "report")
     assert re.search(r"from 2 nodes each; (about \d+|more than 1000) nodes an arm would settle it\.$", found.answer)
 
 
 def test_answer_of_one_device_over_nodes(measured, tmp_path):
     """Where the nodes have a CPU only, the answer is its speed over the nodes, and no node is compared with another."""
-    records = record.load(*measured(equal(3), workloads=FEW, base=WITHOUT_GPU))
+    records = reading.load(*measured(equal(3), workloads=FEW, base=WITHOUT_GPU))
     found = page.write(records, tmp_path / "report")
     assert re.fullmatch(
         r"Training, fed from memory: cpu over 3 nodes \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
@@ -316,7 +242,7 @@ def test_answer_of_one_device_over_nodes(measured, tmp_path):
 def test_gpu_of_one_node_among_several(measured, tmp_path):
     """One node's GPU is compared with its own CPU, whatever the other nodes are."""
     measured(equal(3), workloads=FEW)
-    records = record.load(tmp_path / "node1", tmp_path / "node3", *measured({"node2": 20}, arm="gpu", workloads=FEW))
+    records = reading.load(tmp_path / "node1", tmp_path / "node3", *measured({"node2": 20}, arm="gpu", workloads=FEW))
     found = page.write(records, tmp_path / "report")
     assert [(each.baseline, each.candidate) for each in found.comparisons] == [("cpu@node2", "gpu")]
     assert "gpu (NVIDIA H100) is 2" in found.answer
@@ -331,7 +257,7 @@ def test_before_and_after_on_the_same_nodes(write, tmp_path):
                 same = {"campaign": node, "environment": environment, "day": day, "workloads": FEW}
                 same |= {"seed": int(node[-1])}
                 write(tmp_path / job / node, arm, run, **same)
-    records = record.load(*sorted(tmp_path.glob("*/*")))
+    records = reading.load(*sorted(tmp_path.glob("*/*")))
     found = page.write(records, tmp_path / "report")
     pairs = {(each.baseline, each.candidate) for each in found.comparisons}
     assert ("cpu@before/node2", "cpu@after/node2") in pairs
@@ -350,7 +276,7 @@ def test_a_broken_measurement_is_no_node_that_is_off(measured, tmp_path):
     extra = {"needs": {limit: 20_000_000}, "flop": 24_000_000}
     folders = measured(equal(4), workloads={work: (1, 1.0), limit: (None, 1.0)}, extra=extra)
     folders += measured({"odd": 1.0}, workloads={work: (1, 0.3), limit: (None, 1.0)}, extra=extra)
-    records = record.load(*folders)
+    records = reading.load(*folders)
     assert "odd" in nodes.sentences(nodes.spreads(records))[0]
     found = page.write(records, tmp_path / "report")
     assert found.notes == ()

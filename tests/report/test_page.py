@@ -7,6 +7,8 @@ import json
 import re
 import resource
 import shlex
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from cifar import cli
+from cifar.record.reading import by_arm, load
 from cifar.report import answer, page
-from cifar.report.record import by_arm, load
 
 from .conftest import WITHOUT_GPU
 
@@ -628,3 +630,10 @@ def test_runs_of_one_arm_that_are_not_comparable(report: Any, tmp_path: Path, ca
     )
     assert "images/s" not in printed.out
     assert cli.main(["report", str(tmp_path / "campaign"), "--allow", "keras"]) == 0
+
+
+def test_report_asks_neither_pandas_nor_the_locale() -> None:
+    """What the user's pandas and locale say changes no number: the report's pages and tables are made without them."""
+    program = "import sys; from cifar.report import page; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

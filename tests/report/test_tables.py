@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cifar.record.model import Record, Result
 from cifar.report import figures, growth, page, tables
-from cifar.report.record import Record, Result
 
 
 def run(speeds, arm="cpu", number=1, peaks=()):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import operator
-import statistics
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cifar.report import record
+from cifar.record import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +40,7 @@ def extra(content: dict[str, Any]) -> dict[str, Any]:
 def test_read_returns_what_was_written(write: Write, tmp_path: Path) -> None:
     """A record is its file: names, rounds in order, and all that was added."""
     path = write(tmp_path, "gpu:1", 3, campaign="c", seed=4)
-    found = record.read(path)
+    found = reading.read(path)
     content = json.loads(path.read_text())
     assert (found.path, found.arm, found.device, found.run, found.campaign) == (path, "gpu:1", "gpu:1", 3, "c")
     assert found.complete
@@ -60,28 +57,11 @@ def test_read_returns_what_was_written(write: Write, tmp_path: Path) -> None:
     assert first.calls == 1
 
 
-def test_result_turns_seconds_into_rates(write: Write, tmp_path: Path) -> None:
-    """Images over the median round is the rate; without images the rate is seconds, and the speed their inverse."""
-    found = {result.workload: result for result in record.read(write(tmp_path)).results}
-    forward = found["forward[batch=250,input=host]"]
-    assert (forward.unit, forward.value) == ("images/s", 250 / statistics.median(forward.seconds))
-    startup = found["startup[stage=import]"]
-    assert (startup.unit, startup.median) == ("s", statistics.median(startup.seconds))
-    assert startup.value == 1 / startup.median
-
-
-def test_result_knows_its_family_and_parameters(write: Write, tmp_path: Path) -> None:
-    """The workload's name holds its family and its parameters."""
-    found = record.read(write(tmp_path, workloads={"forward[batch=1,input=host]": (1, 1.0), "plain": (None, 1.0)}))
-    assert [result.family for result in found.results] == ["forward", "plain"]
-    assert [result.params for result in found.results] == [{"batch": "1", "input": "host"}, {}]
-
-
 def test_a_whole_epoch_is_taken_apart(write: Write, tmp_path: Path) -> None:
     """The last epoch that the clock of steps saw is the whole one: what it took besides is known."""
     extra = {"step_seconds": [9.0, *[0.5] * 10, 27.0], "epoch_seconds": 41.0, "epoch_images": 50_000}
     path = write(tmp_path, workloads={"ladder_training[rung=fit]": (5_000, 1.5)}, noise=0.0, shift=0.0, extra=extra)
-    found = record.read(path).results[0]
+    found = reading.read(path).results[0]
     assert (found.epoch_seconds, found.epoch_outside) == (41.0, 14.0)
     assert found.seconds == pytest.approx([0.6] * 10), "a tenth of an epoch is charged with a tenth of its end"
 
@@ -89,8 +69,8 @@ def test_a_whole_epoch_is_taken_apart(write: Write, tmp_path: Path) -> None:
 def test_calls_in_a_round_are_read(write: Write, tmp_path: Path) -> None:
     """A round may be several calls, and says how many, or does not."""
     few = {"training[feed=memory]": (4_000, 2.0)}
-    assert record.read(write(tmp_path, workloads=few, extra={"calls": 8})).results[0].calls == 8
-    assert record.read(write(tmp_path, workloads=few, extra={"calls": None})).results[0].calls is None
+    assert reading.read(write(tmp_path, workloads=few, extra={"calls": 8})).results[0].calls == 8
+    assert reading.read(write(tmp_path, workloads=few, extra={"calls": None})).results[0].calls is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +144,7 @@ def test_damaged_records_are_refused(write: Write, tmp_path: Path, edit: Edit, c
     path.write_text(json.dumps(content))
     (tmp_path / "campaign.json").write_text(PLAN)
     with pytest.raises(ValueError, match=r"--resume") as caught:
-        record.read(path)
+        reading.read(path)
     assert str(path) in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert complaint in str(caught.value)
@@ -185,7 +165,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str, complaint: str)
     path.write_text(text)
     (tmp_path / "campaign.json").write_text(PLAN)
     with pytest.raises(ValueError, match=r"cpu-1\.json.*remove the file") as caught:
-        record.read(path)
+        reading.read(path)
     assert complaint in str(caught.value)
 
 
@@ -195,7 +175,7 @@ def test_round_beyond_float_is_refused(write: Write, tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     path.write_text(path.read_text().replace(repr(rounds(content)[0]), "1e999", 1))
     with pytest.raises(ValueError, match="holds the number 1e999, which is beyond 64 bits"):
-        record.read(path)
+        reading.read(path)
 
 
 def test_record_of_another_schema_is_refused_first(write: Write, tmp_path: Path) -> None:
@@ -206,13 +186,13 @@ def test_record_of_another_schema_is_refused_first(write: Write, tmp_path: Path)
     rounds(content).clear()
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="schema 2, and this cifar-bench reads schema 1"):
-        record.read(path)
+        reading.read(path)
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     """A path that does not exist is FileNotFoundError, which names it."""
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json: there is no such file or folder: name a campaign's"):
-        record.load(tmp_path / "nowhere.json")
+        reading.load(tmp_path / "nowhere.json")
 
 
 def test_load_reads_folders_and_files(write: Write, tmp_path: Path) -> None:
@@ -221,7 +201,7 @@ def test_load_reads_folders_and_files(write: Write, tmp_path: Path) -> None:
         write(tmp_path / "one", "cpu", run, campaign="one")
     (tmp_path / "one" / "campaign.json").write_text("{}")
     other = write(tmp_path / "two", "cpu", 1, campaign="two", day=2)
-    found = record.load(tmp_path / "one", other)
+    found = reading.load(tmp_path / "one", other)
     assert [(each.campaign, each.run) for each in found] == [("one", 1), ("one", 2), ("two", 1)]
 
 
@@ -230,7 +210,7 @@ def test_load_refuses_other_json_in_a_folder(write: Write, tmp_path: Path) -> No
     write(tmp_path)
     (tmp_path / "notes.json").write_text("{}")
     with pytest.raises(ValueError, match=r"notes\.json"):
-        record.load(tmp_path)
+        reading.load(tmp_path)
 
 
 def test_load_refuses_one_run_twice(write: Write, tmp_path: Path) -> None:
@@ -239,7 +219,7 @@ def test_load_refuses_one_run_twice(write: Write, tmp_path: Path) -> None:
     copy = tmp_path / "copy.json"
     copy.write_text(path.read_text())
     with pytest.raises(ValueError, match=r"copy\.json.*cpu-1\.json.*both claim to be run 1 of arm cpu") as caught:
-        record.load(copy, path)
+        reading.load(copy, path)
     assert "keep one" in str(caught.value)
 
 
@@ -248,9 +228,9 @@ def test_load_tells_campaigns_of_one_name_apart(write: Write, tmp_path: Path) ->
     for day, job in enumerate(("nodes-100", "nodes-200"), start=1):
         write(tmp_path / job / "node1", campaign="node1", day=day)
     write(tmp_path / "nodes-200" / "node2", campaign="node2", day=3)
-    found = record.load(*(tmp_path / place for place in ("nodes-100/node1", "nodes-200/node1", "nodes-200/node2")))
+    found = reading.load(*(tmp_path / place for place in ("nodes-100/node1", "nodes-200/node1", "nodes-200/node2")))
     assert [each.campaign for each in found] == ["nodes-100/node1", "nodes-200/node1", "node2"]
-    assert list(record.by_arm(found)) == ["cpu@nodes-100/node1", "cpu@nodes-200/node1", "cpu@node2"]
+    assert list(reading.by_arm(found)) == ["cpu@nodes-100/node1", "cpu@nodes-200/node1", "cpu@node2"]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +247,7 @@ def test_campaigns_have_as_many_folders_in_their_names_as_it_takes(
     """Wherever a campaign's folder was moved, and whatever it is called now, its name is its own."""
     for day, folder in enumerate(folders, start=1):
         write(tmp_path / folder, campaign="n", day=day)
-    found = record.load(*(tmp_path / folder for folder in folders))
+    found = reading.load(*(tmp_path / folder for folder in folders))
     assert [each.campaign for each in found] == [name.format(tmp_path.name) for name in expected]
 
 
@@ -276,26 +256,26 @@ def test_load_refuses_a_copy_in_another_folder(write: Write, tmp_path: Path) -> 
     path = write(tmp_path / "one" / "n", campaign="n")
     write(tmp_path / "two" / "n", campaign="n")
     with pytest.raises(ValueError, match="both claim to be run 1 of arm cpu in campaign n: name each file once"):
-        record.load(tmp_path / "one/n", tmp_path / "two/n")
+        reading.load(tmp_path / "one/n", tmp_path / "two/n")
     (tmp_path / "link").symlink_to(path.parent)
     with pytest.raises(ValueError, match="keep one of two copies"):
-        record.load(tmp_path / "one/n", tmp_path / "link")
+        reading.load(tmp_path / "one/n", tmp_path / "link")
 
 
 def test_load_of_a_folder_without_records_says_which_to_name(write: Write, tmp_path: Path) -> None:
     """The folder above the campaigns is named by mistake: the error names a campaign in it."""
     write(tmp_path / "results" / "monday")
     with pytest.raises(ValueError, match=r"such as .*monday"):
-        record.load(tmp_path / "results")
+        reading.load(tmp_path / "results")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="name a campaign's folder, or measure one"):
-        record.load(tmp_path / "empty")
+        reading.load(tmp_path / "empty")
 
 
 def test_campaign_in_which_nothing_was_measured_has_no_records(tmp_path: Path) -> None:
     """A campaign whose every process died has its plan and no records: nothing measured, no bad input."""
     (tmp_path / "campaign.json").write_text("{}")
-    assert record.load(tmp_path) == []
+    assert reading.load(tmp_path) == []
 
 
 def test_by_arm_puts_the_cpu_first(write: Write, tmp_path: Path) -> None:
@@ -303,7 +283,7 @@ def test_by_arm_puts_the_cpu_first(write: Write, tmp_path: Path) -> None:
     write(tmp_path, "gpu", 1, day=1)
     write(tmp_path, "cpu", 2, day=3)
     write(tmp_path, "cpu", 1, day=2)
-    arms = record.by_arm(record.load(tmp_path))
+    arms = reading.by_arm(reading.load(tmp_path))
     assert [(arm, [each.run for each in runs]) for arm, runs in arms.items()] == [("cpu", [1, 2]), ("gpu", [1])]
 
 
@@ -312,59 +292,8 @@ def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
     for day, campaign in enumerate(("before", "after"), start=1):
         write(tmp_path / campaign, "cpu", campaign=campaign, day=day)
     write(tmp_path / "after", "gpu", campaign="after", day=2)
-    assert list(record.by_arm(record.load(tmp_path / "after", tmp_path / "before"))) == [
+    assert list(reading.by_arm(reading.load(tmp_path / "after", tmp_path / "before"))) == [
         "cpu@before",
         "cpu@after",
         "gpu",
     ]
-
-
-@pytest.mark.parametrize(
-    ("workload", "expected"),
-    [
-        ("training[feed=memory]", "Training, fed from memory"),
-        ("generator[by=ours,batch=32]", "Our generator, batch 32"),
-        ("peer_generator[by=tf.data]", "Generators to choose from: tf.data"),
-        ("peer_tensors[by=grain]", "Generators to choose from, bytes as tensors: grain"),
-        ("peer_training[by=torch]", "Frameworks to choose from, training: torch"),
-        ("peer_forward[batch=1,by=jax]", "Frameworks to choose from, forward, batch 1: jax"),
-        ("growth_images[images=10000,order=whole]", "Growth: images 10,000, order whole"),
-        ("growth_runs[runs=10000]", "Growth: runs 10,000"),
-        ("ladder_training[rung=lesson]", "Ladder, training: lesson"),
-        ("peak[what=copy]", "Limit: memory, copied"),
-        ("generator[by=lesson,batch=250]", "The lesson's generator, batch 250"),
-        ("generator[by=lesson,batch=250,workers=2]", "generator[by=lesson,batch=250,workers=2]"),
-        ("forward[batch=1,input=host]", "Forward, batch 1, input on the host"),
-        ("forward[batch=250,by=predict]", "Forward, batch 250, by predict"),
-        ("forward[batch=250,by=predict,jit=1]", "forward[batch=250,by=predict,jit=1]"),
-        ("startup[stage=import]", "Start-up: interpreter and imports"),
-        ("new", "new"),
-    ],
-)
-def test_workloads_have_names_in_words(workload: str, expected: str) -> None:
-    """Known workloads read as words, unknown ones as they are."""
-    assert record.words(workload) == expected
-
-
-def test_workloads_have_an_order() -> None:
-    """Families in order, series as they came, batches by size, unknown families last."""
-    names = [
-        *("new[batch=all]", "startup[stage=import]", "forward[batch=250,input=host]"),
-        *("forward[batch=32,input=host]", "forward[batch=1,input=device]", "training[feed=memory]"),
-    ]
-    assert record.in_order(names) == [names[5], names[3], names[2], names[4], names[1], names[0]]
-
-
-def test_report_asks_neither_pandas_nor_the_locale() -> None:
-    """What the user's pandas and locale say changes no number: the report's pages and tables are made without them."""
-    program = "import sys; from cifar.report import page; print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False"]
-
-
-def test_reading_half_imports_quickly() -> None:
-    """Records and comparisons need no TensorFlow, pandas or matplotlib to be imported, nor SciPy."""
-    program = "import sys; from cifar.report import record, compare; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"tensorflow", "keras", "h5py", "pandas", "matplotlib", "scipy", "jsonschema_rs", "jinja2"}
-    assert not heavy & set(done.stdout.split())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cifar.report.record import Record
+    from cifar.record.model import Record
 
 ROUNDING = 1e-9
 """Relative difference of the same statistic, computed in another order, that is rounding."""

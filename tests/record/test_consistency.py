@@ -8,8 +8,8 @@ import random
 import pytest
 from pytest_benchmark.stats import Stats
 
+from cifar.record import consistency, reading
 from cifar.record.fingerprint import fingerprint
-from cifar.report import consistency, record
 
 from .conftest import benchmark, made
 
@@ -147,11 +147,11 @@ def test_records_that_contradict_themselves_are_refused(tmp_path, edit, field):
     whole = content()
     path = tmp_path / "cpu-1.json"
     path.write_text(json.dumps(whole))
-    record.read(path)
+    reading.read(path)
     edit(whole)
     path.write_text(json.dumps(whole))
     with pytest.raises(ValueError, match=r"cpu-1\.json contradicts itself: ") as caught:
-        record.read(path)
+        reading.read(path)
     assert field in str(caught.value)
 
 
@@ -159,11 +159,11 @@ def test_records_that_contradict_themselves_are_refused(tmp_path, edit, field):
 def test_arms_of_a_device(tmp_path, arm):
     """An arm is its device, one of several on it, or, later, a backend's."""
     (tmp_path / "a.json").write_text(json.dumps(content(arm)))
-    assert record.read(tmp_path / "a.json").arm == arm
+    assert reading.read(tmp_path / "a.json").arm == arm
     whole = content(arm)
     ours(whole)["arm"] = f"jax:{arm}"
     (tmp_path / "a.json").write_text(json.dumps(whole))
-    assert record.read(tmp_path / "a.json").arm == f"jax:{arm}"
+    assert reading.read(tmp_path / "a.json").arm == f"jax:{arm}"
 
 
 @pytest.mark.parametrize("count", range(1, 14))
@@ -188,7 +188,7 @@ def pair(tmp_path):
             if run == 2:
                 edit(whole)
             (tmp_path / f"cpu-{run}.json").write_text(json.dumps(whole))
-        return record.load(tmp_path)
+        return reading.load(tmp_path)
 
     return pair
 
@@ -251,7 +251,7 @@ def pair_of(pair, edit, first):
     whole = json.loads(path.read_text())
     whole["benchmarks"] = first
     path.write_text(json.dumps(whole))
-    return record.load(path.parent)
+    return reading.load(path.parent)
 
 
 def test_another_unit_of_one_version_is_refused(tmp_path):
@@ -262,7 +262,7 @@ def test_another_unit_of_one_version_is_refused(tmp_path):
         whole["benchmarks"] = [complete("new", [0.1 * day], images=images, warmup_seconds=1.0)]
         (tmp_path / f"{day}.json").write_text(json.dumps(whole))
     with pytest.raises(ValueError, match=r"2\.json: new is in s, and in images/s in .*1\.json"):
-        record.load(tmp_path)
+        reading.load(tmp_path)
 
 
 def test_records_are_in_the_order_of_time(tmp_path):
@@ -272,10 +272,10 @@ def test_records_are_in_the_order_of_time(tmp_path):
         ours(whole).update(started=started, finished="2026-10-25T04:00:00+01:00")
         whole["datetime"] = "2026-10-25T04:00:00+01:00"
         (tmp_path / f"cpu-{run}.json").write_text(json.dumps(whole))
-    assert [each.run for each in record.load(tmp_path)] == [1, 2]
+    assert [each.run for each in reading.load(tmp_path)] == [1, 2]
 
 
 def test_evidence_is_consistent(pytestconfig):
     """Every record behind the figures of the docs is read."""
     folders = {path.parent for path in (pytestconfig.rootpath / "benchmarks" / "evidence").rglob("cpu*.json")}
-    assert sum(len(record.load(folder)) for folder in sorted(folders)) == 124
+    assert sum(len(reading.load(folder)) for folder in sorted(folders)) == 124

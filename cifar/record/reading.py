@@ -1,4 +1,4 @@
-"""Record: one run's JSON file goes in, checked against the schema; frozen Records with every round come out."""
+"""Reading: one run's JSON file goes in, checked against the schema; frozen Records with every round come out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import functools
 import gc
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from cifar.record import consistency, sources
 from cifar.record.files import read_json
+from cifar.record.model import Record, Result
 from cifar.record.plan import is_run
 from cifar.record.text import plain
-from cifar.report import consistency, sources
 
 if TYPE_CHECKING:
     import os
@@ -28,98 +27,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 300
 """Characters of what stands in a file that a message shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one run measured of one workload; `seconds` are its rounds in order, `images` those of one round."""
-
-    workload: str
-    images: int | None
-    seconds: tuple[float, ...]
-    warmup_seconds: float | None
-    flop: int | None
-    memory: Mapping[str, Any]
-    work: Mapping[str, str]
-    checks: tuple[str, ...]
-    calls: int | None = None
-    """Calls of the workload in one round, where the record says so; the warm-up is one call."""
-    step_seconds: tuple[float, ...] = ()
-    """Of each round, the seconds inside its training steps, where the record says so.
-
-    What a round spends outside them comes once an epoch, and `seconds` holds as much of it as the round is a part of
-    an epoch: a few steps are not charged with all of it.
-    """
-    accuracy: float | None = None
-    """On the validation set after an epoch, where the workload trained one."""
-    epoch_seconds: float | None = None
-    """Of that epoch, without compilation."""
-    epoch_outside: float | None = None
-    """Of these seconds those that no training step took, where the record says so."""
-    bytes: int | None = None
-    """Bytes that one round reads and writes, where that is what is measured."""
-    needs: Mapping[str, int] = field(default_factory=dict)
-    """Of each limit's workload, such as `peak[what=matmul,dtype=float32]`, how much one round uses up."""
-    median: float = field(init=False)
-    """Seconds of the median round."""
-
-    def __post_init__(self) -> None:
-        """Find the median round once: everything asks for it."""
-        object.__setattr__(self, "median", median(self.seconds))
-
-    @property
-    def family(self) -> str:
-        """The part of the workload's name before its parameters: `forward` of `forward[batch=250]`."""
-        return self.workload.partition("[")[0]
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The parameters in the workload's name, as text: `{"batch": "250"}` of `forward[batch=250]`."""
-        return parameters(self.workload)
-
-    @property
-    def outside_steps(self) -> float | None:
-        """Part of an epoch's seconds that is no training step; None where the record does not say."""
-        return 1 - median(self.step_seconds) / self.median if self.step_seconds else None
-
-    @property
-    def unit(self) -> str:
-        """What is measured: images/s; where no images are processed B/s, then FLOP/s; else s."""
-        amounts = {"images/s": self.images, "B/s": self.bytes, "FLOP/s": self.flop}
-        return next((unit for unit, amount in amounts.items() if amount), "s")
-
-    @property
-    def amount(self) -> int:
-        """Images, bytes or floating-point operations of one round; its calls where their seconds are the result."""
-        return self.images or self.bytes or self.flop or self.calls or 1
-
-    @property
-    def value(self) -> float:
-        """The speed of the median round, which is compared (larger is faster), in `unit`; 1/s for seconds."""
-        return self.amount / self.median
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One run: one process that measured one arm."""
-
-    path: Path
-    arm: str
-    device: str
-    run: int
-    campaign: str
-    complete: bool
-    started: str
-    fingerprint: Mapping[str, str | int | float | bool | None]
-    environment: Mapping[str, Any]
-    failures: tuple[Mapping[str, Any], ...]
-    """Each with its workload, its reason and, where the record says so, whether it was skipped."""
-    results: tuple[Result, ...]
-
-    @property
-    def began(self) -> datetime:
-        """When it started, which sorts rightly whatever the offset; before all others where the record is made up."""
-        return consistency.moment(self.started) if self.started else datetime.min.replace(tzinfo=UTC)
 
 
 def read(path: str | os.PathLike[str]) -> Record:
@@ -222,96 +129,6 @@ def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
         several = len(campaigns[record.arm]) > 1
         arms.setdefault(f"{record.arm}@{record.campaign}" if several else record.arm, []).append(record)
     return {arm: sorted(runs, key=lambda record: record.run) for arm, runs in arms.items()}
-
-
-# --- names of workloads
-
-
-FAMILIES = ("training", "forward", "prediction", "generator", "startup", "peak")
-"""In the order in which they are shown."""
-
-WORDS = {
-    "training[feed=memory]": "Training, fed from memory",
-    "training[feed=generator]": "Training, fed by the generator",
-    "training[feed=memory,by=keras]": "Training, fed from memory, Keras's step",
-    "training[by=lesson]": "Training, the lesson's way",
-    "training[by=aligned]": "Training, the lesson's way, a chunk a batch",
-    "generator[by=aligned,batch=250]": "The lesson's generator, a chunk a batch",
-    "prediction[feed=generator]": "Prediction, fed by the generator",
-    "prediction[feed=lesson]": "Prediction, fed by the lesson's generator",
-    "startup[stage=interpreter]": "Start-up: interpreter",
-    "startup[stage=import]": "Start-up: interpreter and imports",
-    "startup[stage=device]": "Start-up: interpreter, imports and device",
-    "startup[stage=first-batch]": "Start-up: first batch",
-    "startup[stage=build]": "Start-up: network built",
-    "startup[stage=first-step]": "Start-up: first training step",
-    "peak[what=matmul,type=float32]": "Limit: matrix product in float32",
-    "peak[what=matmul,type=tf32]": "Limit: matrix product in TF32",
-    "peak[what=matmul,type=bfloat16]": "Limit: matrix product in bfloat16",
-    "peak[what=copy]": "Limit: memory, copied",
-    "peak[what=read]": "Limit: memory, read",
-    "peak[what=host-copy]": "Limit: the images copied on the host",
-    "peak[what=to-device]": "Limit: host to device",
-    "peak[what=launch]": "Limit: the smallest call",
-    "peak[what=file,cache=warm]": "Limit: the file, from the page cache",
-    "peak[what=file,cache=cold]": "Limit: the file, past the page cache",
-}
-
-
-def parameters(workload: str) -> dict[str, str]:
-    """Return the parameters in a workload's name, as text: `{"batch": "250"}` of `forward[batch=250]`."""
-    parts = (part.partition("=") for part in workload.partition("[")[2].rstrip("]").split(",") if part)
-    return {key: value for key, _, value in parts}
-
-
-def words(workload: str) -> str:
-    """Return a workload's name in words, `Forward, batch 250, input on the host`; the name itself if it is new."""
-    if workload in WORDS:
-        return WORDS[workload]
-    match workload.partition("[")[0], parameters(workload):
-        case "generator", {"by": by, "batch": batch, **rest} if not rest:
-            name = f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
-        case "forward", {"batch": batch, "input": place, **rest} if not rest:
-            name = f"Forward, batch {batch}, input on the {place}"
-        case "forward", {"batch": batch, "by": way, **rest} if not rest:
-            name = f"Forward, batch {batch}, by {way}"
-        case "peer_generator", {"by": by}:
-            name = f"Generators to choose from: {by}"
-        case "peer_tensors", {"by": by}:
-            name = f"Generators to choose from, bytes as tensors: {by}"
-        case "peer_training" | "peer_forward" as family, {"by": by, **rest}:
-            batch = f", batch {rest['batch']}" if rest else ""
-            name = f"Frameworks to choose from, {family.removeprefix('peer_')}{batch}: {by}"
-        case family, sizes if family.startswith("growth_"):
-            said = (f"{key} {int(value):,}" if value.isdigit() else f"{key} {value}" for key, value in sizes.items())
-            name = f"Growth: {', '.join(said)}"
-        case family, {"rung": rung} if family.startswith("ladder_"):
-            name = f"Ladder, {family.removeprefix('ladder_')}: {rung}"
-        case _:
-            name = workload
-    return name
-
-
-def series(workload: str) -> str:
-    """Return the workload's name without its batch size: `forward[input=host]` of `forward[batch=32,input=host]`."""
-    rest = ",".join(f"{key}={value}" for key, value in parameters(workload).items() if key != "batch")
-    return f"{workload.partition('[')[0]}[{rest}]"
-
-
-def in_order(workloads: Iterable[str]) -> list[str]:
-    """Return workloads in the order in which they are shown: by family, then as they came, small batches first."""
-    names = list(workloads)
-    came = list(dict.fromkeys(map(series, names)))
-
-    def key(workload: str) -> tuple[int, int, float]:
-        family, batch = workload.partition("[")[0], parameters(workload).get("batch", "")
-        place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-        return place, came.index(series(workload)), float(batch) if batch.isdigit() else 0.0
-
-    return sorted(names, key=key)
-
-
-# --- reading
 
 
 def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) -> None:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cifar import cli
-from cifar.report import record, sources
+from cifar.record import reading, sources
 
 PLAN = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": "/cifar10.h5", "digest": "5f" * 32}
 FEW = {"training[feed=memory]": (5000, 2.8)}
@@ -72,4 +72,4 @@ def test_a_run_under_the_name_of_another_is_refused(results, write):
     path = write(results / "monday", run=2, workloads=FEW)
     path.rename(path.with_name("cpu-3.json"))
     with pytest.raises(ValueError, match=re.escape("cpu-3.json contradicts its name: it holds run 2 of arm cpu")):
-        record.load(results / "monday")
+        reading.load(results / "monday")
