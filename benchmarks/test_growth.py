@@ -18,8 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
+from cifar.data import dataset as datasets
 from cifar.measure import process
-from cifar.workload import dataset as datasets
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator, ahead
 

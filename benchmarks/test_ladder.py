@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload import dataset as datasets
+from cifar.data import dataset as datasets
 from cifar.workload import model, training
 from cifar.workload.clock import StepClock
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead

@@ -19,9 +19,9 @@ from pathlib import Path
 import h5py
 import numpy as np  # for the exercises
 
+from cifar.data import dataset
 from cifar.measure import devices
 from cifar.report import lesson
-from cifar.workload import dataset
 
 EPOCHS = int(os.environ.get("LESSON_EPOCHS", "2"))
 FOLDER = Path(os.environ.get("LESSON_FOLDER", "lesson-runs"))

@@ -20,9 +20,9 @@ from rich.console import Console
 from cifar import cli
 from cifar.cli import data as data_command
 from cifar.cli import train as train_command
+from cifar.data import dataset
 from cifar.measure import devices
 from cifar.record import files
-from cifar.workload import dataset
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,11 @@ def imported(path):
 @pytest.mark.parametrize(
     ("part", "unknown"),
     [
-        ("record", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("record", ("cifar.data", "cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("data", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
         ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
-        ("measure", ("cifar.workload", "cifar.report", "cifar.cli")),
-        ("report", ("cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
+        ("measure", ("cifar.data", "cifar.workload", "cifar.report", "cifar.cli")),
+        ("report", ("cifar.data", "cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
     ],
 )
 def test_arrows(part, unknown):

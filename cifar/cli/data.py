@@ -32,7 +32,7 @@ def add_prepare(commands: Any) -> None:  # noqa: ANN401 argparse keeps this clas
 
 def _prepare(options: argparse.Namespace) -> int:
     """Make the file and print where it is and what is in it."""
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     target = options.out or dataset.default_path(synthetic=options.synthetic)
     with progress_bar() as progress:
@@ -59,7 +59,7 @@ def ready(named: Path | None) -> Any:  # noqa: ANN401 importing its class here w
     `named` is an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder, or the file that the lesson's text
     makes of it; None: CIFAR-10 as prepared before, else the stand-in.
     """
-    from cifar.workload import dataset, hdf5  # noqa: PLC0415
+    from cifar.data import dataset, hdf5  # noqa: PLC0415
 
     with progress_bar() as progress:
         if named is None:
@@ -105,7 +105,7 @@ def _info(options: argparse.Namespace) -> int:
     import numpy as np  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     found = ready(options.dataset)
     labels = [dataset.labels(found.path, split) for split in _SPLITS]
@@ -125,7 +125,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     """Print one image's numbers, label and, where the terminal has colours enough, its picture."""
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     if options.out:
         check_new(options.out)
@@ -163,8 +163,8 @@ def picture(image: Any) -> Text:  # noqa: ANN401 an array; importing NumPy here 
 
 def _plot(options: argparse.Namespace) -> int:
     """Write a sheet of samples."""
+    from cifar.data import dataset  # noqa: PLC0415
     from cifar.report import lesson  # noqa: PLC0415
-    from cifar.workload import dataset  # noqa: PLC0415
 
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)

@@ -257,8 +257,8 @@ def _other_half(missing_gpu: Missing | None) -> str:
 
 def _page(folder: Path, parts: Sequence[_Part], data: Path, notes: Sequence[str]) -> Path:
     """Write the page of finished runs and return its path."""
+    from cifar.data import dataset  # noqa: PLC0415
     from cifar.report import lesson  # noqa: PLC0415
-    from cifar.workload import dataset  # noqa: PLC0415
 
     runs = [lesson.load(part.folder, part.arm) for part in parts]
     facts = [(run.facts["dataset"]["path"], run.facts["seed"], run.facts["deterministic"]) for run in runs]

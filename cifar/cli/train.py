@@ -175,8 +175,9 @@ def _epochs(run: Run, device: Device, data: Path | None) -> None:
 
 def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]]:
     """A folder, its device, and what makes a run there; whatever is wrong is told before the folder is touched."""
+    from cifar.data import dataset  # noqa: PLC0415
     from cifar.measure import environment  # noqa: PLC0415
-    from cifar.workload import course, dataset  # noqa: PLC0415
+    from cifar.workload import course  # noqa: PLC0415
 
     if options.out:
         course.check_free(options.out, force=options.force)
@@ -212,8 +213,9 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
 
     ValueError where something else is asked for than what it began with.
     """
+    from cifar.data import dataset  # noqa: PLC0415
     from cifar.measure import environment  # noqa: PLC0415
-    from cifar.workload import course, dataset  # noqa: PLC0415
+    from cifar.workload import course  # noqa: PLC0415
 
     if options.out is None:
         message = "--resume needs --out RUN, the folder to continue in"
@@ -333,9 +335,10 @@ def _predict(options: argparse.Namespace) -> int:
     use_tensorflow()
     import numpy as np  # noqa: PLC0415
 
+    from cifar.data import dataset  # noqa: PLC0415
     from cifar.measure import placement  # noqa: PLC0415
     from cifar.report import figures, lesson  # noqa: PLC0415
-    from cifar.workload import course, dataset, training  # noqa: PLC0415
+    from cifar.workload import course, training  # noqa: PLC0415
 
     run, path, device = _opened(options)
     images, labels = dataset.read(path, "valid", 0, run.facts["dataset"]["valid"])
@@ -369,7 +372,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _opened(options: argparse.Namespace) -> tuple[Run, Path, Device]:
     """A run with at least one epoch, its dataset, and the device to ask it on."""
-    from cifar.workload import course, dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.workload import course  # noqa: PLC0415
 
     run = course.load(options.run)
     if not run.epochs:

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from cifar.data import dataset
 from cifar.record import files, runfolder
 from cifar.record.runfolder import HISTORY, RUN
 from cifar.record.text import plain
-from cifar.workload import dataset, model, training
+from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator
 
 if TYPE_CHECKING:

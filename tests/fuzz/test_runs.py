@@ -10,9 +10,10 @@ import shutil
 import pytest
 from hypothesis import given, settings
 
+from cifar.data import dataset
 from cifar.record import runfolder
 from cifar.report import lesson
-from cifar.workload import course, dataset, model, training
+from cifar.workload import course, model, training
 
 # Keras reads its own variables in a way that NumPy 2 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from cifar.workload import course, dataset, model, training
+from cifar.data import dataset
+from cifar.workload import course, model, training
 
 # Keras reads its own variables in a way that NumPy 2 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
