@@ -29,11 +29,15 @@ def imported(path):
 @pytest.mark.parametrize(
     ("part", "unknown"),
     [
-        ("record", ("cifar.data", "cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
-        ("data", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
-        ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
-        ("measure", ("cifar.data", "cifar.workload", "cifar.report", "cifar.cli")),
-        ("report", ("cifar.data", "cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
+        (
+            "record",
+            ("cifar.data", "cifar.workload", "cifar.lesson", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY),
+        ),
+        ("data", ("cifar.workload", "cifar.lesson", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("workload", ("cifar.lesson", "cifar.measure", "cifar.report", "cifar.cli")),
+        ("lesson", ("cifar.cli",)),
+        ("measure", ("cifar.data", "cifar.workload", "cifar.lesson", "cifar.report", "cifar.cli")),
+        ("report", ("cifar.data", "cifar.workload", "cifar.lesson", "cifar.measure", "cifar.cli", *HEAVY)),
     ],
 )
 def test_arrows(part, unknown):
@@ -49,7 +53,17 @@ def test_arrows(part, unknown):
     assert not wrong
 
 
-@pytest.mark.parametrize("module", ["cifar.cli", "cifar.report.record", "cifar.report.compare", "cifar.report.page"])
+def test_lesson_draws_as_the_report_does():
+    """Of the report, the lesson knows how figures are drawn and shown, and how a number is written; nothing else."""
+    known = {"figures", "figures.COLOURS", "figures.MARKERS", "drawing", "compare.number", "page.Picture", "page.shown"}
+    used = {name for file in (PACKAGE / "lesson").glob("*.py") for name in imported(file)}
+    assert {name for name in used if name.startswith("cifar.report")} <= {f"cifar.report.{name}" for name in known}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["cifar.cli", "cifar.report.record", "cifar.report.compare", "cifar.report.page", "cifar.lesson.page"],
+)
 def test_reading_half_is_free_of_tensorflow(module):
     """Importing the command line or the reading half loads neither TensorFlow nor Keras."""
     program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"

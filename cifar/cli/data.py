@@ -140,9 +140,9 @@ def _show(options: argparse.Namespace) -> int:
     elif not options.out:
         print("This terminal shows no picture; --out FILE.png writes one.")
     if options.out:
-        from cifar.report import lesson  # noqa: PLC0415
+        from cifar.lesson import page  # noqa: PLC0415
 
-        print(plain(f"Picture: {lesson.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
+        print(plain(f"Picture: {page.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
     return 0
 
 
@@ -164,10 +164,10 @@ def picture(image: Any) -> Text:  # noqa: ANN401 an array; importing NumPy here 
 def _plot(options: argparse.Namespace) -> int:
     """Write a sheet of samples."""
     from cifar.data import dataset  # noqa: PLC0415
-    from cifar.report import lesson  # noqa: PLC0415
+    from cifar.lesson import page  # noqa: PLC0415
 
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)
-    sheet = lesson.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
+    sheet = page.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
     print(plain(f"Picture: {sheet}"))
     return 0

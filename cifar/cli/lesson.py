@@ -149,13 +149,13 @@ class _Part:
 
     def todo(self, data: str, seed: int, deterministic: bool) -> list[list[str]]:  # noqa: FBT001
         """Of these what is not done: all of it, or nothing where its folder holds all that they leave."""
-        from cifar.report import lesson  # noqa: PLC0415
+        from cifar.lesson import page  # noqa: PLC0415
 
         train, *others = self.commands(data, seed, deterministic)
         if not (self.folder / "run.json").exists():
             return [train, *others]
         try:
-            finished = len(lesson.load(self.folder).history) >= self.epochs
+            finished = len(page.load(self.folder).history) >= self.epochs
         except (OSError, ValueError):
             finished = False
         return [] if finished else [[*train, "--resume"], *others]
@@ -226,9 +226,9 @@ def _data(options: argparse.Namespace, parts: Sequence[_Part]) -> Path:
     begun = next((part.folder for part in parts if (part.folder / "run.json").exists()), None)
     if options.resume and begun is not None:
         use_tensorflow()
-        from cifar.workload import course  # noqa: PLC0415
+        from cifar.lesson import run as runs  # noqa: PLC0415
 
-        return course.check_dataset(course.load(begun), options.dataset)
+        return runs.check_dataset(runs.load(begun), options.dataset)
     path: Path = ready(options.dataset).path
     return path
 
@@ -258,13 +258,13 @@ def _other_half(missing_gpu: Missing | None) -> str:
 def _page(folder: Path, parts: Sequence[_Part], data: Path, notes: Sequence[str]) -> Path:
     """Write the page of finished runs and return its path."""
     from cifar.data import dataset  # noqa: PLC0415
-    from cifar.report import lesson  # noqa: PLC0415
+    from cifar.lesson import page  # noqa: PLC0415
 
-    runs = [lesson.load(part.folder, part.arm) for part in parts]
+    runs = [page.load(part.folder, part.arm) for part in parts]
     facts = [(run.facts["dataset"]["path"], run.facts["seed"], run.facts["deterministic"]) for run in runs]
     commands = [command for part, fact in zip(parts, facts, strict=True) for command in part.commands(*fact)]
     images, labels = dataset.read(data, "train", 0, _SAMPLES)
-    return lesson.write(
+    return page.write(
         folder,
         runs,
         samples_of=(images, [dataset.CLASS_NAMES[label] for label in labels]),

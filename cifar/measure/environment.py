@@ -554,6 +554,7 @@ def source(package: Path = PACKAGE) -> Facts:
 def workload_digest(package: Path = PACKAGE) -> str | Facts:
     """Return the SHA-256 of the Python files of workload, data and benchmarks, their names included.
 
+    The lesson's run is one of them: a training that was interrupted goes on by the code that began it.
     It is the same for a checkout and for an installed wheel, which has the benchmarks inside the package.  The
     evidence beside the benchmarks is none of theirs, and neither a wheel nor an image has it.
     """
@@ -569,6 +570,9 @@ def workload_digest(package: Path = PACKAGE) -> str | Facts:
         for file in folder.rglob("*.py")
         if file.relative_to(folder).parts[0] != "evidence"
     }
+    run = package / "lesson" / "run.py"
+    if run.is_file():
+        files["lesson/run.py"] = run
     if not files:
         return unmeasurable("none of cifar/workload, cifar/data and benchmarks has a Python file")
     # A length before each part keeps two different sets of files from reading alike.

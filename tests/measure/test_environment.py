@@ -573,13 +573,15 @@ class TestSource:
             ("cifar/workload/model.py", "LAYERS = 5\n", False),
             ("cifar/data/dataset.py", "CLASSES = 9\n", False),
             ("cifar/data/more.py", "", False),
+            ("cifar/lesson/run.py", "BATCH_SIZE = 250\n", False),
+            ("cifar/lesson/page.py", "TITLE = 'x'\n", True),
             ("benchmarks/test_forward.py", "pass \n", False),
             ("benchmarks/test_more.py", "", False),
             ("benchmarks/peers/test_more.py", "", False),
         ],
     )
     def test_workload_digest(self, package, path, text, same):
-        """It changes with each Python file of workload, data and benchmarks, and with nothing else."""
+        """It changes with each Python file of workload, data and benchmarks, and the lesson's run, and nothing else."""
         before = environment.workload_digest(package)
         write(package.parent, path, text)
         assert (environment.workload_digest(package) == before) is same
