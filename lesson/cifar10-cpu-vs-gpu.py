@@ -124,12 +124,12 @@ Picture(page.samples(images, [dataset.CLASS_NAMES[labels[0]]]))
 # %%
 device = devices.claim("cpu")
 
-from cifar.workload import model, training  # noqa: E402
+from cifar.workload import cost, model, training  # noqa: E402
 from cifar.workload.generator import DataGenerator  # noqa: E402
 
 network = model.build(seed=0)
 network.summary()
-print(f"one picture costs {model.forward_flop(network):,} floating-point operations to classify")
+print(f"one picture costs {cost.forward_flop(network):,} floating-point operations to classify")
 
 # %% [markdown]
 # **Exercise.** The first dense layer has 262,400 parameters. Why?

@@ -82,10 +82,10 @@ def _model(_options: argparse.Namespace) -> int:
     from rich.table import Table  # noqa: PLC0415
 
     claim("cpu")
-    from cifar.workload import model  # noqa: PLC0415
+    from cifar.workload import cost, model  # noqa: PLC0415
 
     network = model.build()
-    layers = model.layers(network)
+    layers = cost.layers(network)
     table = Table(title="The lesson's network, for one image of 32 x 32 x 3", show_footer=True)
     parameters, activations = (sum(getattr(layer, name) for layer in layers) for name in ("parameters", "activations"))
     table.add_column("layer", "together")
@@ -93,7 +93,7 @@ def _model(_options: argparse.Namespace) -> int:
     for column, total in (
         ("output", ""),
         ("parameters", f"{parameters:,}"),
-        ("FLOP", f"{model.forward_flop(network):,}"),
+        ("FLOP", f"{cost.forward_flop(network):,}"),
         ("activations", f"{activations:,}"),
     ):
         table.add_column(column, total, justify="right")
@@ -103,7 +103,7 @@ def _model(_options: argparse.Namespace) -> int:
         table.add_row(layer.name, layer.kind, shape, *numbers)
     console().print(table)
     print("FLOP: multiplications and additions of the forward pass; activations: float32 numbers, 4 bytes each.")
-    print(f"A training step costs {model.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
+    print(f"A training step costs {cost.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
     return 0
 
 
