@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from cifar.data import dataset as datasets
 from cifar.measure import devices, environment, meter, process
 from cifar.record.text import plain
 from cifar.record.writing import RunRecord
-from cifar.workload import dataset as datasets
 
 RECORD = pytest.StashKey[RunRecord]()
 ASKED_FOR = ("ladder", "peer", "growth")

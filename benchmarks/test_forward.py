@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload import model, training
+from cifar.workload import cost, model, training
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
 BATCH = 250
@@ -77,7 +77,7 @@ def test_forward(measure, device, dataset, workload, batch):
     measure(
         call,
         images=batch,
-        flop=model.forward_flop(network) * batch,
+        flop=cost.forward_flop(network) * batch,
         needs=needs(device, network, images, workload),
         check=check,
         work={"weights": model.digest(network), "batches": generator.digest(1)},
@@ -122,7 +122,7 @@ def test_prediction(measure, device, dataset, lesson_dataset, feed, repeat):
         return last
 
     images = BATCH * measure.effort.steps
-    needs = {f"peak[what=matmul,type={device.multiplies}]": model.forward_flop(network) * images}
+    needs = {f"peak[what=matmul,type={device.multiplies}]": cost.forward_flop(network) * images}
     work = {"weights": model.digest(network)}
     measure(predict, images=images, needs=needs, check=check, work=work, repeat=repeat)
 
@@ -130,8 +130,8 @@ def test_prediction(measure, device, dataset, lesson_dataset, feed, repeat):
 def needs(device, network, images, workload):
     """What a call uses up of each limit: arithmetic, memory traffic, and the way to the device where it goes it."""
     found = {
-        f"peak[what=matmul,type={device.multiplies}]": model.forward_flop(network) * len(images),
-        "peak[what=copy]": model.forward_bytes(network, len(images)),
+        f"peak[what=matmul,type={device.multiplies}]": cost.forward_flop(network) * len(images),
+        "peak[what=copy]": cost.forward_bytes(network, len(images)),
     }
     crosses = device.kind == "gpu" and workload is not on_device
     return found | ({"peak[what=to-device]": images.nbytes} if crosses else {})

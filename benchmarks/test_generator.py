@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cifar.workload import dataset as datasets
+from cifar.data import dataset as datasets
 from cifar.workload import model
 from cifar.workload.generator import MOST_THREADS, DataGenerator, LessonGenerator, ahead
 

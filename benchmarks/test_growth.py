@@ -18,9 +18,9 @@ import numpy as np
 import psutil
 import pytest
 
+from cifar.data import dataset as datasets
 from cifar.measure import process
-from cifar.workload import dataset as datasets
-from cifar.workload import model, training
+from cifar.workload import cost, model, training
 from cifar.workload.generator import DataGenerator, ahead
 
 pytestmark = pytest.mark.growth
@@ -191,7 +191,7 @@ def test_growth_batch(measure, device, dataset, batch):
         assert math.isfinite(losses[0]), f"the loss is {float(losses[0])}"
         return ["the loss is finite"]
 
-    measure(lambda: training.epoch(step, there), images=batch, flop=model.training_flop(network) * batch, check=check)
+    measure(lambda: training.epoch(step, there), images=batch, flop=cost.training_flop(network) * batch, check=check)
 
 
 @pytest.mark.parametrize("runs", sizes("runs", (10, 100), (1000, 10_000)))

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload import dataset as datasets
-from cifar.workload import model, training
+from cifar.data import dataset as datasets
+from cifar.workload import cost, model, training
 from cifar.workload.clock import StepClock
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 from cifar.workload.model import CLASSES
@@ -252,7 +252,7 @@ def test_ladder_forward(measure, device, dataset, call, precision, xla):
         np.testing.assert_allclose(result, expected, rtol=allowed)
         return [f"probabilities agree with the plain layers' within {100 * allowed:g} %"]
 
-    measure(forward, images=BATCH, flop=model.forward_flop(model.build()) * BATCH, check=check)
+    measure(forward, images=BATCH, flop=cost.forward_flop(model.build()) * BATCH, check=check)
 
 
 # --- training: a rung returns the call that trains for a number of batches
@@ -371,7 +371,7 @@ def test_ladder_training(measure, device, dataset, pytestconfig, way, precision,
         measure.note(accuracy=accuracy)
         return ["the loss is finite", f"after a whole epoch: validation loss {loss:.3f}, accuracy {accuracy:.3f}"]
 
-    flop = model.training_flop(network) * BATCH * count
+    flop = cost.training_flop(network) * BATCH * count
     measure(lambda: train(count), images=BATCH * count, flop=flop, check=check, repeat=repeat)
     if clock.seconds:
         measure.note(step_seconds=clock.seconds, epoch_images=BATCH * EPOCH)

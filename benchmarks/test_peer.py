@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload import model, training
+from cifar.workload import cost, model, training
 from cifar.workload.generator import DataGenerator, ahead
 
 pytestmark = pytest.mark.peer
@@ -363,7 +363,7 @@ def test_peer_training(measure, dataset, child, expected):
         return [f"loss {loss:.3f}, below chance", first_step_is_ours(child, expected, images[:1], labels[:1])]
 
     work = {"weights": expected.digest, "batches": batches}
-    flop = model.training_flop(expected.network()) * BATCH * STEPS
+    flop = cost.training_flop(expected.network()) * BATCH * STEPS
     measure(train, images=BATCH * STEPS, flop=flop, check=check, work=work, repeat=False)
     measure.note(memory=memory_of(child))
     if step_seconds:
@@ -390,7 +390,7 @@ def test_peer_forward(measure, dataset, child, expected, batch, count):
         return [f"probabilities of {len(ours)} images agree with ours within 0.5 %"]
 
     work = {"weights": expected.digest, "batches": batches}
-    flop = model.forward_flop(expected.network()) * batch * count
+    flop = cost.forward_flop(expected.network()) * batch * count
     measure(lambda: child("forward"), images=batch * count, flop=flop, check=check, work=work)
     measure.note(memory=memory_of(child))
 

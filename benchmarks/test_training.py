@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload import dataset as datasets
-from cifar.workload import model, training
+from cifar.data import dataset as datasets
+from cifar.workload import cost, model, training
 from cifar.workload.clock import StepClock
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
@@ -95,7 +95,7 @@ def test_training(measure, device, dataset, lesson_dataset, workload, repeat):
     measure(
         call,
         images=BATCH * measure.effort.steps,
-        flop=model.training_flop(network) * BATCH * measure.effort.steps,
+        flop=cost.training_flop(network) * BATCH * measure.effort.steps,
         needs=needs(device, network, workload, measure.effort.steps),
         check=check,
         work={"weights": weights, "batches": batches},
@@ -106,8 +106,8 @@ def test_training(measure, device, dataset, lesson_dataset, workload, repeat):
 def needs(device, network, workload, steps):
     """What an epoch uses up of each limit: arithmetic, memory traffic, and the way to the device where it goes it."""
     found = {
-        f"peak[what=matmul,type={device.multiplies}]": model.training_flop(network) * BATCH * steps,
-        "peak[what=copy]": model.training_bytes(network, BATCH) * steps,
+        f"peak[what=matmul,type={device.multiplies}]": cost.training_flop(network) * BATCH * steps,
+        "peak[what=copy]": cost.training_bytes(network, BATCH) * steps,
     }
     crosses = device.kind == "gpu" and workload not in {from_memory, by_keras}
     image_bytes = 4 * math.prod(model.IMAGE_SHAPE)

@@ -49,8 +49,9 @@ json.dump({"built": tf.test.is_built_with_cuda(), **statuses}, open("answer.json
 
 
 def examine(form: Format, job: Job, target: Path, dataset: Path | None) -> None:
-    """Run in the image: what isolates it, the doctor, the tests of the workload, and a campaign; exit where one fails.
+    """Run in the image: what isolates it, the doctor, tests, and a campaign; exit where one fails.
 
+    The tests are those of data, workload and lesson.
     The commit's files are the folder that a user would stand in; the campaign is on `dataset`, else on the stand-in.
     """
     with _folder(job) as home:
@@ -64,13 +65,15 @@ def examine(form: Format, job: Job, target: Path, dataset: Path | None) -> None:
         if job.variant.startswith("cuda"):
             check_cuda(form, target, home)
         # Alone, Apptainer's /tmp has 64 MiB.
-        tests = ("tests/workload", "-m", "not slow", "-p", "no:cacheprovider", "--basetemp=scratch")
-        form.run(target, home, "nox", "-s", "tests", "--", *tests)
+        options = ("-m", "not slow", "-p", "no:cacheprovider", "--basetemp=scratch")
+        tests = ("tests/data", "tests/workload", "tests/lesson")
+        form.run(target, home, "nox", "-s", "tests", "--", *tests, *options)
         data = [f"--dataset={shutil.copy(dataset, home / dataset.name).name}"] if dataset else []
         form.run(target, home, "nox", "-s", "bench", "--", "--quick", "--runs=1", "--out=results/checked", *data)
         count = _check_campaign(form, target, home, "results/checked")
         of = "CIFAR-10" if dataset else "the stand-in"
-        say(f"{target.name}, run by {form.runner} {ways}: the doctor finds no failure, the workload's tests pass,")
+        say(f"{target.name}, run by {form.runner} {ways}: the doctor finds no failure,")
+        say("the tests of data, workload and lesson pass,")
         say(f"{count} workloads were measured on {of}, and their record names the image's digest")
         if isinstance(form, Sif):
             _check_leaks(form, target, home)

@@ -19,9 +19,9 @@ from pathlib import Path
 import h5py
 import numpy as np  # for the exercises
 
+from cifar.data import dataset
+from cifar.lesson import page
 from cifar.measure import devices
-from cifar.report import lesson
-from cifar.workload import dataset
 
 EPOCHS = int(os.environ.get("LESSON_EPOCHS", "2"))
 FOLDER = Path(os.environ.get("LESSON_FOLDER", "lesson-runs"))
@@ -90,7 +90,7 @@ print(images[0])
 print("label:", labels[0], dataset.CLASS_NAMES[labels[0]])
 
 # %%
-Picture(lesson.samples(images, [dataset.CLASS_NAMES[labels[0]]]))
+Picture(page.samples(images, [dataset.CLASS_NAMES[labels[0]]]))
 
 # %% [markdown]
 # **Exercise.** Show fourteen pictures of the training set, each under the name of its class.
@@ -99,7 +99,7 @@ Picture(lesson.samples(images, [dataset.CLASS_NAMES[labels[0]]]))
 #
 # ```python
 # images, labels = dataset.read(path, "train", 0, 14)
-# Picture(lesson.samples(images, [dataset.CLASS_NAMES[label] for label in labels]))
+# Picture(page.samples(images, [dataset.CLASS_NAMES[label] for label in labels]))
 # ```
 #
 # </details>
@@ -124,12 +124,12 @@ Picture(lesson.samples(images, [dataset.CLASS_NAMES[labels[0]]]))
 # %%
 device = devices.claim("cpu")
 
-from cifar.workload import model, training  # noqa: E402
+from cifar.workload import cost, model, training  # noqa: E402
 from cifar.workload.generator import DataGenerator  # noqa: E402
 
 network = model.build(seed=0)
 network.summary()
-print(f"one picture costs {model.forward_flop(network):,} floating-point operations to classify")
+print(f"one picture costs {cost.forward_flop(network):,} floating-point operations to classify")
 
 # %% [markdown]
 # **Exercise.** The first dense layer has 262,400 parameters. Why?
@@ -213,7 +213,7 @@ for name in survey.devices:
 for name in survey.devices:
     cifar("evaluate", FOLDER / name)
     cifar("predict", FOLDER / name)
-runs = [lesson.load(FOLDER / name) for name in survey.devices]
+runs = [page.load(FOLDER / name) for name in survey.devices]
 
 # %% [markdown]
 # ## 8. Did they do the same work?
@@ -221,7 +221,7 @@ runs = [lesson.load(FOLDER / name) for name in survey.devices]
 # %%
 if len(runs) == 1:
     print("There is one run: nothing to compare.")
-for what, same, words in lesson.same_work(runs) if len(runs) > 1 else []:
+for what, same, words in page.same_work(runs) if len(runs) > 1 else []:
     print(f"{what}: {'the same' if same else 'DIFFERENT'} ({words})")
 
 # %% [markdown]
@@ -231,12 +231,12 @@ for what, same, words in lesson.same_work(runs) if len(runs) > 1 else []:
 # seconds they part.
 
 # %%
-Picture(lesson.history({run.arm: run.history for run in runs}))
+Picture(page.history({run.arm: run.history for run in runs}))
 
 # %%
-print(lesson.speed_in_words(runs))
+print(page.speed_in_words(runs))
 for run in runs:
-    print(f"{run.arm}: {lesson.energy_in_words(run.facts)}")
+    print(f"{run.arm}: {page.energy_in_words(run.facts)}")
 
 # %% [markdown]
 # **Exercise.** A colleague trains 2 epochs on the CPU and 10 on the GPU and says: "the GPU is better, it reaches 73 %."
@@ -268,11 +268,11 @@ shown = dataset.read(path, "valid", 0, 24)[0]
 names = dataset.CLASS_NAMES
 truth = [names[label] for label in runs[0].predictions["truth"][:24]]
 answers = {run.arm: [names[label] for label in run.predictions["predicted"][:24]] for run in runs}
-Picture(lesson.predictions(shown, truth, answers))
+Picture(page.predictions(shown, truth, answers))
 
 # %%
 for run in runs[1:]:
-    count, apart = lesson.disagreements(runs[0], run)
+    count, apart = page.disagreements(runs[0], run)
     print(f"{runs[0].arm} and {run.arm} name {count:,} of {found.valid:,} pictures differently")
 
 # %% [markdown]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar.workload import dataset
+from cifar.data import dataset
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "cifar-10-python.tar.gz"
 

@@ -13,8 +13,8 @@ import pytest
 
 from cifar import cli
 from cifar.cli import terminal
+from cifar.data import dataset
 from cifar.measure import devices
-from cifar.workload import dataset
 
 
 def cifar(*arguments):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cifar.cli import main
-from cifar.workload import dataset
+from cifar.data import dataset
 
 
 @pytest.fixture

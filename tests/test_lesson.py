@@ -20,9 +20,9 @@ from rich.console import Console
 from cifar import cli
 from cifar.cli import data as data_command
 from cifar.cli import train as train_command
+from cifar.data import dataset
 from cifar.measure import devices
 from cifar.record import files
-from cifar.workload import dataset
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +132,12 @@ from pathlib import Path
 from cifar.measure import devices
 device = devices.claim("cpu")
 import keras, tensorflow
-from cifar.workload import course, model
+from cifar.lesson import run as runs
+from cifar.workload import model
 from cifar.workload.generator import DataGenerator
 tensorflow.config.experimental.enable_op_determinism()
-run = course.start(Path(sys.argv[2]), sys.argv[1], device="cpu", seed=1)
-list(course.train(run, 2))
+run = runs.start(Path(sys.argv[2]), sys.argv[1], device="cpu", seed=1)
+list(runs.train(run, 2))
 
 network = model.build(1)
 network.compile(optimizer=keras.optimizers.Adam(0.001), loss="categorical_crossentropy", metrics=["accuracy"])
@@ -406,7 +407,7 @@ def test_weights_cut_short(run, capsys, monkeypatch, command):
     weights.write_bytes(weights.read_bytes()[:5000])
     before = {path: path.read_bytes() for path in run.rglob("*")}
     monkeypatch.setattr("cifar.measure.devices.claim", lambda name: devices.Device(name, "/device:CPU:0", "cpu", 1))
-    monkeypatch.setattr("cifar.workload.course.check_place", lambda _run, _fingerprint: None)
+    monkeypatch.setattr("cifar.lesson.run.check_place", lambda _run, _fingerprint: None)
     monkeypatch.setattr("tensorflow.config.experimental.enable_op_determinism", lambda: None)
     assert cifar(*command, run) == 2
     assert "epoch-02.weights.h5 is cut short or was changed" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from cifar.data import dataset
 from cifar.measure.devices import survey
-from cifar.workload import dataset
 
 PAIR = runpy.run_path(str(Path(__file__).parent.parent / "lesson" / "pair.py"))
 TEXT = PAIR["TEXT"].read_text(encoding="utf-8")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload import dataset, model, published, training
+from cifar.data import dataset, published
+from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator
 
 # Keras reads its own variables in a way that NumPy 2 has deprecated.

@@ -13,7 +13,19 @@ import cifar
 
 PACKAGE = Path(cifar.__file__).parent
 HEAVY = ("tensorflow", "keras")
-ROOMS = ("cli", "measure", "record", "report", "statistics", "workload")
+KNOWS = {
+    "record": (),
+    "statistics": (),
+    "data": ("record",),
+    "workload": ("data", "record"),
+    "measure": ("record", "statistics"),
+    "report": ("record", "statistics"),
+    "lesson": ("data", "workload", "measure", "record", "report"),
+    "cli": ("data", "workload", "measure", "record", "statistics", "report", "lesson"),
+}
+"""Which rooms each room may import."""
+READING = ("record", "statistics", "data", "report")
+"""Rooms that work where TensorFlow is not installed."""
 
 
 def imported(path):
@@ -27,19 +39,13 @@ def imported(path):
     return names
 
 
-@pytest.mark.parametrize(
-    ("part", "unknown"),
-    [
-        ("record", (*(f"cifar.{room}" for room in ROOMS if room != "record"), *HEAVY)),
-        ("statistics", (*(f"cifar.{room}" for room in ROOMS if room != "statistics"), *HEAVY)),
-        ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
-        ("measure", ("cifar.workload", "cifar.report", "cifar.cli")),
-        ("report", ("cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
-    ],
-)
-def test_arrows(part, unknown):
-    """A part of the package imports none of the parts that it must not know."""
-    files = sorted((PACKAGE / part).glob("*.py"))
+@pytest.mark.parametrize("room", KNOWS)
+def test_arrows(room):
+    """A room of the package imports no room but those that it may know; the reading half no TensorFlow."""
+    unknown = [f"cifar.{other}" for other in KNOWS if other not in (room, *KNOWS[room])]
+    if room in READING:
+        unknown += HEAVY
+    files = sorted((PACKAGE / room).rglob("*.py"))
     assert len(files) > 1
     wrong = {
         f"{file.name}: {name}"
@@ -50,7 +56,22 @@ def test_arrows(part, unknown):
     assert not wrong
 
 
-@pytest.mark.parametrize("module", ["cifar.cli", "cifar.record.reading", "cifar.report.compare", "cifar.report.page"])
+def test_every_room_is_known():
+    """A room that is new says whom it may know."""
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(KNOWS)
+
+
+def test_lesson_draws_as_the_report_does():
+    """Of the report, the lesson knows how figures are drawn and shown, and how a number is written; nothing else."""
+    known = {"figures", "figures.COLOURS", "figures.MARKERS", "drawing", "text.number", "page.Picture", "page.shown"}
+    used = {name for file in (PACKAGE / "lesson").glob("*.py") for name in imported(file)}
+    assert {name for name in used if name.startswith("cifar.report")} <= {f"cifar.report.{name}" for name in known}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["cifar.cli", "cifar.record.reading", "cifar.report.compare", "cifar.report.page", "cifar.lesson.page"],
+)
 def test_reading_half_is_free_of_tensorflow(module):
     """Importing the command line or the reading half loads neither TensorFlow nor Keras."""
     program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"

@@ -99,15 +99,16 @@ def _computed(side: str, path: Path, data: Path, run: Path | None) -> int:
 
 def _task(data: Path, folder: Path | None) -> tuple[Any, Any, Any, str]:
     """Weights, images and labels of the batch, and a digest of all three."""
-    from cifar.workload import course, model  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
+    from cifar.workload import model  # noqa: PLC0415
     from cifar.workload.generator import DataGenerator  # noqa: PLC0415
 
     if folder is None:
         weights = model.build().get_weights()
     else:
-        run = course.load(folder)
-        course.check_dataset(run, data)
-        weights = course.restored(run).get_weights()
+        run = runs.load(folder)
+        runs.check_dataset(run, data)
+        weights = runs.restored(run).get_weights()
     images, labels = DataGenerator(data, batch_size=_IMAGES)[0]
     digest = hashlib.sha256(b"".join(part.tobytes() for part in (*weights, images, labels))).hexdigest()
     return weights, images, labels, digest

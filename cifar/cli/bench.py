@@ -178,7 +178,7 @@ def _check_there(asked: Sequence[str], survey: Survey) -> None:
 
 def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py
     """Describe the dataset to measure on, made ready in both layouts."""
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     found = ready(named)
     with progress_bar() as progress:
@@ -209,7 +209,7 @@ def _check_options(options: argparse.Namespace, folder: Path, plan: Plan) -> Non
 
 def _check_dataset(plan: Plan) -> None:
     """Raise ValueError when the campaign's dataset is not what it was."""
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     with progress_bar() as progress:
         found = dataset.verified(Path(plan.dataset), progress=progress)

@@ -32,7 +32,7 @@ def add_prepare(commands: Any) -> None:  # noqa: ANN401 argparse keeps this clas
 
 def _prepare(options: argparse.Namespace) -> int:
     """Make the file and print where it is and what is in it."""
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     target = options.out or dataset.default_path(synthetic=options.synthetic)
     with progress_bar() as progress:
@@ -59,7 +59,7 @@ def ready(named: Path | None) -> Any:  # noqa: ANN401 importing its class here w
     `named` is an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder, or the file that the lesson's text
     makes of it; None: CIFAR-10 as prepared before, else the stand-in.
     """
-    from cifar.workload import dataset, hdf5  # noqa: PLC0415
+    from cifar.data import dataset, hdf5  # noqa: PLC0415
 
     with progress_bar() as progress:
         if named is None:
@@ -105,7 +105,7 @@ def _info(options: argparse.Namespace) -> int:
     import numpy as np  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     found = ready(options.dataset)
     labels = [dataset.labels(found.path, split) for split in _SPLITS]
@@ -125,7 +125,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     """Print one image's numbers, label and, where the terminal has colours enough, its picture."""
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
 
     if options.out:
         check_new(options.out)
@@ -140,9 +140,9 @@ def _show(options: argparse.Namespace) -> int:
     elif not options.out:
         print("This terminal shows no picture; --out FILE.png writes one.")
     if options.out:
-        from cifar.report import lesson  # noqa: PLC0415
+        from cifar.lesson import page  # noqa: PLC0415
 
-        print(plain(f"Picture: {lesson.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
+        print(plain(f"Picture: {page.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
     return 0
 
 
@@ -163,11 +163,11 @@ def picture(image: Any) -> Text:  # noqa: ANN401 an array; importing NumPy here 
 
 def _plot(options: argparse.Namespace) -> int:
     """Write a sheet of samples."""
-    from cifar.report import lesson  # noqa: PLC0415
-    from cifar.workload import dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.lesson import page  # noqa: PLC0415
 
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)
-    sheet = lesson.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
+    sheet = page.write_samples(options.out, images, [dataset.CLASS_NAMES[label] for label in labels])
     print(plain(f"Picture: {sheet}"))
     return 0

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
 import sys
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.cli.data import ready
 from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, console, interruptible, new_folder, say, take_devices
 from cifar.cli.train import claim, seed, use_tensorflow
-from cifar.measure import process
+from cifar.lesson import parts as lessons
 from cifar.record import files
-from cifar.record.runfolder import MOST_EPOCHS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from cifar.measure.devices import Missing
-
-_SAMPLES, _ASKED = 14, 24
-_PAGE = "lesson.html"
+    from cifar.lesson.parts import Part
 
 
 def add_devices(commands: Any) -> None:  # noqa: ANN401
@@ -91,10 +82,10 @@ def _model(_options: argparse.Namespace) -> int:
     from rich.table import Table  # noqa: PLC0415
 
     claim("cpu")
-    from cifar.workload import model  # noqa: PLC0415
+    from cifar.workload import cost, model  # noqa: PLC0415
 
     network = model.build()
-    layers = model.layers(network)
+    layers = cost.layers(network)
     table = Table(title="The lesson's network, for one image of 32 x 32 x 3", show_footer=True)
     parameters, activations = (sum(getattr(layer, name) for layer in layers) for name in ("parameters", "activations"))
     table.add_column("layer", "together")
@@ -102,7 +93,7 @@ def _model(_options: argparse.Namespace) -> int:
     for column, total in (
         ("output", ""),
         ("parameters", f"{parameters:,}"),
-        ("FLOP", f"{model.forward_flop(network):,}"),
+        ("FLOP", f"{cost.forward_flop(network):,}"),
         ("activations", f"{activations:,}"),
     ):
         table.add_column(column, total, justify="right")
@@ -112,7 +103,7 @@ def _model(_options: argparse.Namespace) -> int:
         table.add_row(layer.name, layer.kind, shape, *numbers)
     console().print(table)
     print("FLOP: multiplications and additions of the forward pass; activations: float32 numbers, 4 bytes each.")
-    print(f"A training step costs {model.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
+    print(f"A training step costs {cost.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
     return 0
 
 
@@ -132,35 +123,6 @@ def add_lesson(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--resume", action="store_true", help="continue the lesson in --out")
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One device's part of the lesson."""
-
-    arm: str
-    device: str
-    epochs: int
-    folder: Path
-
-    def commands(self, data: str, seed: int, deterministic: bool) -> list[list[str]]:  # noqa: FBT001 a fact of the run
-        """What does it, in order; each is a command that can be repeated by hand."""
-        train = ["train", "--device", self.device, "--epochs", str(self.epochs), "--seed", str(seed)]
-        train += [*(["--deterministic"] if deterministic else []), "--dataset", data, "--out", str(self.folder)]
-        return [train, ["evaluate", str(self.folder)], ["predict", str(self.folder)]]
-
-    def todo(self, data: str, seed: int, deterministic: bool) -> list[list[str]]:  # noqa: FBT001
-        """Of these what is not done: all of it, or nothing where its folder holds all that they leave."""
-        from cifar.report import lesson  # noqa: PLC0415
-
-        train, *others = self.commands(data, seed, deterministic)
-        if not (self.folder / "run.json").exists():
-            return [train, *others]
-        try:
-            finished = len(lesson.load(self.folder).history) >= self.epochs
-        except (OSError, ValueError):
-            finished = False
-        return [] if finished else [[*train, "--resume"], *others]
-
-
 def _lesson(options: argparse.Namespace) -> int:
     """Train, evaluate and predict on each device, each in a process of its own; then write the page."""
     from cifar.measure import devices  # noqa: PLC0415
@@ -170,28 +132,22 @@ def _lesson(options: argparse.Namespace) -> int:
     chosen = options.devices or list(survey.devices)
     for device in chosen:
         devices.number_of(device)  # a slip is told now, not by the training
-    parts = _parts(options.out or Path(), chosen, options.epochs)
+    parts = lessons.parts(options.out or Path(), chosen, options.epochs)
     if survey.missing_gpu and any(device.startswith("gpu") for device in chosen):
         say(f"there is no GPU for the lesson: {survey.missing_gpu}")
         return NOTHING_MEASURED
     data = _data(options, parts)
     folder = options.out or new_folder("lesson")
     folder.mkdir(parents=True, exist_ok=True)
-    parts = _parts(folder, chosen, options.epochs)
-    notes = [] if any(part.device != "cpu" for part in parts) else [_other_half(survey.missing_gpu)]
+    parts = lessons.parts(folder, chosen, options.epochs)
+    only_cpu = all(part.device == "cpu" for part in parts)
+    notes = [lessons.other_half(survey.missing_gpu)] if only_cpu else []
     with interruptible(), files.held(folder, "doing the lesson") as lock:
         _check_folder(folder, resume=options.resume)  # again, now that nobody else writes there
         files.sweep(folder)
-        for command in [
-            command for part in parts for command in part.todo(str(data), options.seed, options.deterministic)
-        ]:
-            print(f"$ cifar {shlex.join(command)}", flush=True)
-            if code := _run(command, lock):
-                say(
-                    f"`cifar {command[0]}` ended with code {code}: continue with `cifar lesson --resume --out {folder}`"
-                )
-                return code
-        print(f"Lesson: {_page(folder, parts, data, notes)}")
+        if code := _run(options, folder, parts, data, lock):
+            return code
+        print(f"Lesson: {lessons.write_page(folder, parts, data, notes)}")
     return 0
 
 
@@ -205,70 +161,29 @@ def _check_folder(folder: Path | None, *, resume: bool) -> None:
         raise FileExistsError(message)
 
 
-def _parts(folder: Path, chosen: Sequence[str], epochs: str) -> list[_Part]:
-    """Each device's part; a device named twice is two arms, `cpu` and `cpu#2`."""
-    numbers = epochs.split(",")
-    fit = all(re.fullmatch("[0-9]{1,9}", number) and 1 <= int(number) <= MOST_EPOCHS for number in numbers)
-    if not fit or len(numbers) not in {1, len(chosen)}:
-        message = f"--epochs {epochs[:40]}: give one number from 1 on, or {len(chosen)} with commas between"
-        raise ValueError(message)
-    seen: Counter[str] = Counter()
-    parts = []
-    for device, number in zip(chosen, numbers * (len(chosen) if len(numbers) == 1 else 1), strict=True):
-        seen[device] += 1
-        arm = device if seen[device] == 1 else f"{device}#{seen[device]}"
-        parts.append(_Part(arm, device, int(number), folder / arm.replace(":", "").replace("#", "-")))
-    return parts
-
-
-def _data(options: argparse.Namespace, parts: Sequence[_Part]) -> Path:
+def _data(options: argparse.Namespace, parts: Sequence[Part]) -> Path:
     """The dataset's file; for a lesson that is resumed, the one that it began with."""
-    begun = next((part.folder for part in parts if (part.folder / "run.json").exists()), None)
-    if options.resume and begun is not None:
+    begun = [part.folder for part in parts if part.has_begun]
+    if options.resume and begun:
         use_tensorflow()
-        from cifar.workload import course  # noqa: PLC0415
+        from cifar.lesson import run as runs  # noqa: PLC0415
 
-        return course.check_dataset(course.load(begun), options.dataset)
+        return runs.check_dataset(runs.load(begun[0]), options.dataset)
     path: Path = ready(options.dataset).path
     return path
 
 
-def _run(command: Sequence[str], lock: int) -> int:
-    """Run `cifar COMMAND` in a fresh process, for a process is bound to one device; its exit code.
-
-    It holds the lesson's `lock` too: where this process is killed and it works on, nobody else begins there.
-    """
-    line = process.python("-m", "cifar", *command)
-    started = subprocess.Popen(line, env=process.environment(), pass_fds=(lock,))  # noqa: S603 our own command
-    try:
-        return started.wait()
-    except KeyboardInterrupt:
-        started.terminate()  # Ctrl-C has reached it too, a SIGTERM to this process has not
-        started.wait()
-        return INTERRUPTED
-
-
-def _other_half(missing_gpu: Missing | None) -> str:
-    """What the GPU's half would need."""
-    if missing_gpu is None:
-        return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."
-    return f"This is the CPU's half. The GPU's was not run: {missing_gpu}"
-
-
-def _page(folder: Path, parts: Sequence[_Part], data: Path, notes: Sequence[str]) -> Path:
-    """Write the page of finished runs and return its path."""
-    from cifar.report import lesson  # noqa: PLC0415
-    from cifar.workload import dataset  # noqa: PLC0415
-
-    runs = [lesson.load(part.folder, part.arm) for part in parts]
-    facts = [(run.facts["dataset"]["path"], run.facts["seed"], run.facts["deterministic"]) for run in runs]
-    commands = [command for part, fact in zip(parts, facts, strict=True) for command in part.commands(*fact)]
-    images, labels = dataset.read(data, "train", 0, _SAMPLES)
-    return lesson.write(
-        folder,
-        runs,
-        samples_of=(images, [dataset.CLASS_NAMES[label] for label in labels]),
-        asked=dataset.read(data, "valid", 0, _ASKED)[0],
-        notes=notes,
-        commands=[f"cifar {shlex.join(command)}" for command in commands],
-    )
+def _run(options: argparse.Namespace, folder: Path, parts: Sequence[Part], data: Path, lock: int) -> int:
+    """Print and run each command that is still to do; 0, or the exit code of the first that fails."""
+    commands = []
+    for part in parts:
+        commands += part.unfinished(str(data), options.seed, deterministic=options.deterministic)
+    for command in commands:
+        print(f"$ {lessons.line(command)}", flush=True)
+        code = lessons.run(command, lock)
+        if code is None:
+            code = INTERRUPTED
+        if code:
+            say(f"`cifar {command[0]}` ended with code {code}: continue with `cifar lesson --resume --out {folder}`")
+            return code
+    return 0

@@ -82,8 +82,8 @@ def add_replay(commands: Any) -> None:  # noqa: ANN401
 def _replay(options: argparse.Namespace) -> int:
     """Print the commands; with --run measure again, or say what is not as it was."""
     from cifar.cli import main  # noqa: PLC0415 it imports this module
+    from cifar.data import dataset  # noqa: PLC0415
     from cifar.measure import replay  # noqa: PLC0415
-    from cifar.workload import dataset  # noqa: PLC0415
 
     plan, facts = replay.read(options.result)
     if not options.run:

@@ -29,8 +29,8 @@ from cifar.record.runfolder import ANSWERS, LARGEST_SEED, MOST_EPOCHS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cifar.lesson.run import Run
     from cifar.measure.devices import Device
-    from cifar.workload.course import Run
 
 GATE = 1
 _EPOCHS = 10
@@ -138,11 +138,11 @@ def _part(text: str) -> float:
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
     use_tensorflow()
-    from cifar.workload import course  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
 
     with interruptible():
         folder, device, opened = (_continued if options.resume else _begun)(options)
-        with course.locked(folder):
+        with runs.locked(folder):
             run = opened()
             print(f"Training on {_named(device)} into {folder}")
             try:
@@ -156,12 +156,12 @@ def _train(options: argparse.Namespace) -> int:
 
 def _epochs(run: Run, device: Device, data: Path | None) -> None:
     """Train and print as many epochs as are asked for."""
+    from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import energy, environment, placement  # noqa: PLC0415
-    from cifar.workload import course  # noqa: PLC0415
 
     asked = run.facts["asked"]
     with device.scope(), progress_bar() as progress:
-        path, audit = course.check_dataset(run, data), placement.Audit(device)
+        path, audit = runs.check_dataset(run, data), placement.Audit(device)
         run.facts["placement"] = audit.operations
         counter = energy.counter(device)
         if isinstance(counter, energy.Counter):
@@ -169,17 +169,18 @@ def _epochs(run: Run, device: Device, data: Path | None) -> None:
         else:
             run.facts["energy"], joules = environment.unmeasurable(*counter), lambda: None
         calls: dict[str, Any] = {"wait": device.wait, "joules": joules, "watch": audit.watch, "progress": progress}
-        for row in course.train(run, **asked, data=path, **calls):
+        for row in runs.train(run, **asked, data=path, **calls):
             print(_in_words(row, asked["epochs"]), flush=True)
 
 
 def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]]:
     """A folder, its device, and what makes a run there; whatever is wrong is told before the folder is touched."""
+    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import environment  # noqa: PLC0415
-    from cifar.workload import course, dataset  # noqa: PLC0415
 
     if options.out:
-        course.check_free(options.out, force=options.force)
+        runs.check_free(options.out, force=options.force)
     found = ready(options.dataset)
     with progress_bar() as progress:
         dataset.verified(found.path, progress=progress)
@@ -190,7 +191,7 @@ def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]
 
     def start() -> Run:
         with device.scope():
-            return course.start(
+            return runs.start(
                 folder,
                 found.path,
                 device=device.name,
@@ -212,24 +213,25 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
 
     ValueError where something else is asked for than what it began with.
     """
+    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import environment  # noqa: PLC0415
-    from cifar.workload import course, dataset  # noqa: PLC0415
 
     if options.out is None:
         message = "--resume needs --out RUN, the folder to continue in"
         raise ValueError(message)
-    run = course.load(options.out)
+    run = runs.load(options.out)
     for name in ("device", "seed", "deterministic"):
         asked = getattr(options, name)
         if asked is not None and asked != run.facts[name]:
             message = f"{run.folder} began with --{name} {run.facts[name]}, not {asked}; leave that out, or use --force"
             raise ValueError(message)
-    path = course.check_dataset(run, options.dataset)
+    path = runs.check_dataset(run, options.dataset)
     device = claim(run.facts["device"], deterministic=run.facts["deterministic"])
-    course.check_place(run, environment.fingerprint(environment.collect(device, dataset.describe(path))))
+    runs.check_place(run, environment.fingerprint(environment.collect(device, dataset.describe(path))))
 
     def reopened() -> Run:
-        again = course.load(options.out)
+        again = runs.load(options.out)
         now = {name: value for name in ("epochs", "until") if (value := getattr(options, name)) is not None}
         again.facts["asked"] = {"epochs": _EPOCHS, "until": None, **again.facts.get("asked", {}), **now}
         again.write()
@@ -254,18 +256,18 @@ def _in_words(row: dict[str, Any], epochs: int) -> str:
 
 def _say_result(run: Run, until: float | None) -> int:
     """Print what the training came to; 1 where it did not come to `until`."""
-    from cifar.report import lesson  # noqa: PLC0415
-    from cifar.workload import course  # noqa: PLC0415
+    from cifar.lesson import page  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
 
     images, seconds = (sum(row[name] for row in run.epochs) for name in ("images", "seconds"))
     epochs = f"{len(run.epochs)} epoch{'s' * (len(run.epochs) > 1)}"
     print(f"{epochs}, {images:,} images in {seconds:.1f} s of training")
-    print(lesson.energy_in_words(run.facts))
+    print(page.energy_in_words(run.facts))
     print(f"Run: {run.folder}")
     if until is None:
         return 0
     best = max(row["val_accuracy"] for row in run.epochs)
-    if course.reached(run, until):
+    if runs.reached(run, until):
         print(f"reached {until:.0%} validation accuracy: {best:.2%}")
         return 0
     print(f"did not reach {until:.0%} validation accuracy; the best was {best:.2%}: continue with --resume --epochs N")
@@ -299,14 +301,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluate, print and write `evaluation.json`."""
     use_tensorflow()
+    from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import placement  # noqa: PLC0415
-    from cifar.workload import course, training  # noqa: PLC0415
+    from cifar.workload import training  # noqa: PLC0415
     from cifar.workload.generator import DataGenerator  # noqa: PLC0415
 
     run, path, device = _opened(options)
     audit = placement.Audit(device)
     with device.scope():
-        probabilities = audit.watch("evaluation", training.forward(course.restored(run)))
+        probabilities = audit.watch("evaluation", training.forward(runs.restored(run)))
         valid = DataGenerator(path, "valid", run.facts["batch_size"], shuffle=False)
         begin = time.perf_counter()
         loss, accuracy = training.evaluate(probabilities, training.take(valid, len(valid)))
@@ -333,15 +336,18 @@ def _predict(options: argparse.Namespace) -> int:
     use_tensorflow()
     import numpy as np  # noqa: PLC0415
 
+    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.lesson import page  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import placement  # noqa: PLC0415
-    from cifar.report import figures, lesson  # noqa: PLC0415
-    from cifar.workload import course, dataset, training  # noqa: PLC0415
+    from cifar.report import figures  # noqa: PLC0415
+    from cifar.workload import training  # noqa: PLC0415
 
     run, path, device = _opened(options)
     images, labels = dataset.read(path, "valid", 0, run.facts["dataset"]["valid"])
     audit = placement.Audit(device)
     with device.scope():
-        probabilities = audit.watch("prediction", training.forward(course.restored(run)))
+        probabilities = audit.watch("prediction", training.forward(runs.restored(run)))
         found = training.predict(probabilities, np.divide(images, np.float32(255)), run.facts["batch_size"])
     header = ",".join(("image", "truth", "predicted", *dataset.CLASS_NAMES))
     lines = (
@@ -359,7 +365,7 @@ def _predict(options: argparse.Namespace) -> int:
     files.replace(run.folder / ANSWERS["predict"], files.json_text(facts))
     names = dataset.CLASS_NAMES
     sides = {device.name: [names[row.argmax()] for row in found[:_SHOWN]]}
-    figure = lesson.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)
+    figure = page.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)
     picture, _ = figures.save(figure, run.folder, "predictions")
     right = int((found.argmax(axis=1) == labels).sum())
     print(f"{right:,} of {len(labels):,} images are named right; predicted on {_named(device)}")
@@ -369,12 +375,13 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _opened(options: argparse.Namespace) -> tuple[Run, Path, Device]:
     """A run with at least one epoch, its dataset, and the device to ask it on."""
-    from cifar.workload import course, dataset  # noqa: PLC0415
+    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.lesson import run as runs  # noqa: PLC0415
 
-    run = course.load(options.run)
+    run = runs.load(options.run)
     if not run.epochs:
         message = f"{run.folder} has no finished epoch; continue it with `cifar train --resume --out {run.folder}`"
         raise ValueError(message)
-    path = course.check_dataset(run, options.dataset)
+    path = runs.check_dataset(run, options.dataset)
     dataset.verified(path)
     return run, path, claim(options.device or run.facts["device"], deterministic=run.facts["deterministic"])

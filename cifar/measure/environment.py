@@ -552,21 +552,29 @@ def source(package: Path = PACKAGE) -> Facts:
 
 
 def workload_digest(package: Path = PACKAGE) -> str | Facts:
-    """Return the SHA-256 of the workload's and the benchmarks' Python files, their names included.
+    """Return the SHA-256 of the Python files of workload, data and benchmarks, their names included.
 
+    The lesson's run is one of them: a training that was interrupted goes on by the code that began it.
     It is the same for a checkout and for an installed wheel, which has the benchmarks inside the package.  The
     evidence beside the benchmarks is none of theirs, and neither a wheel nor an image has it.
     """
     inside, beside = package / "benchmarks", package.parent / "benchmarks"
-    folders = {"workload": package / "workload", "benchmarks": inside if inside.is_dir() else beside}
+    folders = {
+        "workload": package / "workload",
+        "data": package / "data",
+        "benchmarks": inside if inside.is_dir() else beside,
+    }
     files = {
         f"{name}/{file.relative_to(folder).as_posix()}": file
         for name, folder in folders.items()
         for file in folder.rglob("*.py")
         if file.relative_to(folder).parts[0] != "evidence"
     }
+    run = package / "lesson" / "run.py"
+    if run.is_file():
+        files["lesson/run.py"] = run
     if not files:
-        return unmeasurable("neither cifar/workload nor benchmarks has a Python file")
+        return unmeasurable("none of cifar/workload, cifar/data and benchmarks has a Python file")
     # A length before each part keeps two different sets of files from reading alike.
     parts = ((name.encode(), file.read_bytes()) for name, file in sorted(files.items()))
     return _sha256(b"%d %s %d " % (len(name), name, len(text)) + text for name, text in parts)

@@ -1,1 +1,1 @@
-"""What is measured: the dataset, its generators, the network and its training."""
+"""What is measured: the generators of batches, the network and its training."""

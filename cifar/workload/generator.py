@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from cifar.workload import dataset, hdf5
+from cifar.data import dataset, hdf5
 from cifar.workload.model import CLASSES
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""From a seed to the lesson's network, and from the network to the floating-point operations one image costs."""
+"""The lesson's network, with weights that a seed fixes."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,8 +10,6 @@ import numpy as np
 
 IMAGE_SHAPE = (32, 32, 3)
 CLASSES = 10
-
-_FLOAT32 = 4
 
 
 def set_defaults() -> None:
@@ -73,88 +70,3 @@ def digest(model: keras.Model) -> str:
     for weight in model.trainable_weights:
         sha.update(np.ascontiguousarray(weight).tobytes())
     return sha.hexdigest()
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer makes of one image, and what that costs."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    """Of its output."""
-    parameters: int
-    flop: int
-    """Of the forward pass, as `forward_flop` counts; 0 where no weights are multiplied."""
-    activations: int
-    """Numbers in its output, each of which training keeps for the way back: 4 bytes in float32."""
-
-
-def layers(model: keras.Model) -> list[Layer]:
-    """Every layer of `model` in order, for one image."""
-    return [
-        Layer(
-            name=layer.name,
-            kind=type(layer).__name__,
-            shape=(shape := tuple(layer.output.shape[1:])),
-            parameters=layer.count_params(),
-            flop=_layer_flop(layer),
-            activations=int(np.prod(shape)),
-        )
-        for layer in model.layers
-    ]
-
-
-def forward_flop(model: keras.Model) -> int:
-    """Floating-point operations of one image's forward pass: two (multiply, add) for each weight's each use.
-
-    Counted from the layers' own shapes; convolutions and dense layers only, since pooling, biases and
-    activations are below 1 % of them here.
-    """
-    return sum(_layer_flop(layer) for layer in model.layers)
-
-
-def training_flop(model: keras.Model) -> int:
-    """Floating-point operations of one image's training step.
-
-    Forward, gradient with respect to the weights, and gradient with respect to the input cost the same for a
-    layer; the first layer's input gradient is not needed.
-    """
-    costs = [cost for cost in map(_layer_flop, model.layers) if cost]
-    return 3 * sum(costs) - costs[0]
-
-
-def forward_bytes(model: keras.Model, batch: int) -> int:
-    """Bytes that a forward pass of `batch` images reads and writes where each layer with weights is one kernel.
-
-    Each reads its input and its weights once and writes its output once, in float32.  What is fused further, or
-    stays in a cache, moves less.
-    """
-    values, weights = _traffic(model)
-    return _FLOAT32 * (values * batch + weights)
-
-
-def training_bytes(model: keras.Model, batch: int) -> int:
-    """Bytes that a training step on `batch` images reads and writes, counted as by `forward_bytes`.
-
-    For each layer three kernels read or write values of the size of its input and output (output; gradient of
-    the weights; gradient of the input) and one of the weights' size; then Adam reads the gradients and reads and
-    writes the weights and both of its moments.
-    """
-    values, weights = _traffic(model)
-    return _FLOAT32 * (3 * values * batch + (3 + 7) * weights)
-
-
-def _traffic(model: keras.Model) -> tuple[int, int]:
-    """Values in the inputs and outputs of all layers with kernels for one image, and the number of weights."""
-    layers = [layer for layer in model.layers if _layer_flop(layer)]
-    values = sum(int(np.prod(shape[1:])) for layer in layers for shape in (layer.input.shape, layer.output.shape))
-    return values, model.count_params()
-
-
-def _layer_flop(layer: keras.Layer) -> int:
-    """Floating-point operations of `layer` on one image; 0 for layers without a kernel."""
-    if not isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-        return 0
-    uses = int(np.prod(layer.output.shape[1:-1]))
-    return 2 * uses * int(np.prod(layer.kernel.shape))

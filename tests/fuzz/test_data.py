@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar.workload import dataset, published
+from cifar.data import dataset, published
 
 DEADLINE = 30  # seconds for one file, some of which the machine may be busy with something else
 MEMORY = 4 << 30  # bytes that the reading process may have at all
@@ -31,7 +31,7 @@ import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 from pathlib import Path
-from cifar.workload import dataset
+from cifar.data import dataset
 print("ready", flush=True)
 for line in sys.stdin:
     path = Path(line.rstrip("\\n"))

@@ -10,9 +10,11 @@ import shutil
 import pytest
 from hypothesis import given, settings
 
+from cifar.data import dataset
+from cifar.lesson import page
+from cifar.lesson import run as runs
 from cifar.record import runfolder
-from cifar.report import lesson
-from cifar.workload import course, dataset, model, training
+from cifar.workload import model, training
 
 # Keras reads its own variables in a way that NumPy 2 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -26,29 +28,29 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("fuzz")
     data = dataset.prepare_synthetic(place / "tiny.h5", train=8, valid=4)
     folder = place / "run"
-    run = course.start(folder, data, device="cpu", seed=3, facts={"asked": {"epochs": 1, "until": None}})
+    run = runs.start(folder, data, device="cpu", seed=3, facts={"asked": {"epochs": 1, "until": None}})
     run.facts.update(placement={"training": {"/device:CPU:0": 3}}, energy={"unmeasurable": "no counter"})
     run.facts.update(fingerprint={"keras": "3", "tf32": True}, environment={"device": {"threads": 2}})
-    (row,) = course.train(run, 1)
+    (row,) = runs.train(run, 1)
     answer = {"device": "cpu", "epoch": 1, "weights": row["weights"], "placement": {}}
     evaluation = {"images": 4, "loss": row["val_loss"], "accuracy": row["val_accuracy"], "seconds": 0.5}
     (folder / "evaluation.json").write_text(json.dumps(answer | evaluation))
     (folder / "predictions.json").write_text(json.dumps(answer))
     images, labels = dataset.read(data, "valid", 0, 4)
-    found = training.predict(training.forward(course.restored(run)), images.astype("float32") / 255)
+    found = training.predict(training.forward(runs.restored(run)), images.astype("float32") / 255)
     lines = [",".join(("image", "truth", "predicted", *dataset.CLASS_NAMES))]
     for image, (label, parts) in enumerate(zip(labels, found, strict=True)):
         lines.append(",".join((f"{image},{label},{parts.argmax()}", *(f"{part:.9g}" for part in parts))))
     (folder / "predictions.csv").write_text("\n".join(lines) + "\n")
     (place / "victim").write_text("mine")
     (place / "victim.weights.h5").write_text("mine")
-    lesson.load(folder)
+    page.load(folder)
     return folder
 
 
 def around(folder):
     """All files beside the run's folder, and all in it but those that are changed."""
-    changed = {course.RUN, *runfolder.ANSWERS.values()}
+    changed = {runs.RUN, *runfolder.ANSWERS.values()}
     files = [path for path in folder.parent.rglob("*") if path.is_file() and path.name not in changed]
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 
@@ -69,14 +71,14 @@ def check_sentence(error):
 
 def test_changed_run(mutations, tally, folder):
     """Whatever was changed in run.json, its results are those that were there, or it is refused."""
-    path = folder / course.RUN
+    path = folder / runs.RUN
     text, before = path.read_text(), around(folder)
-    course_says, lesson_says = shown(course.load(folder)), shown(lesson.load(folder))
+    course_says, lesson_says = shown(runs.load(folder)), shown(page.load(folder))
 
     @given(mutations(json.loads(text)))
     def one(data):
         path.write_bytes(data)
-        for reader, says in ((course.load, course_says), (lesson.load, lesson_says)):
+        for reader, says in ((runs.load, course_says), (page.load, lesson_says)):
             try:
                 read = reader(folder)
             except (OSError, ValueError) as error:
@@ -98,13 +100,13 @@ def test_changed_answers(mutations, tally, folder, name):
     """Whatever was changed in evaluation.json or predictions.json, the page shows what was there, or it is refused."""
     path = folder / name
     text, before = path.read_text(), around(folder)
-    says = shown(lesson.load(folder))
+    says = shown(page.load(folder))
 
     @given(mutations(json.loads(text)))
     def one(data):
         path.write_bytes(data)
         try:
-            read = lesson.load(folder)
+            read = page.load(folder)
         except (OSError, ValueError) as error:
             check_sentence(error)
             tally[f"{name}, refused"] += 1
@@ -137,17 +139,17 @@ def quickly_built(monkeypatch):
 def test_changed_run_is_restored(mutations, tally, folder, tmp_path):
     """What is restored to be trained on is the run's own network after its last epoch."""
     copy = shutil.copytree(folder, tmp_path / "run")
-    path, text = copy / course.RUN, (copy / course.RUN).read_text()
+    path, text = copy / runs.RUN, (copy / runs.RUN).read_text()
     weights = json.loads(text)["epochs"][-1]["weights"]
     for _ in range(2):  # what was not changed is restored, and again
-        assert model.digest(course.restored(course.load(copy))) == weights
+        assert model.digest(runs.restored(runs.load(copy))) == weights
 
     @settings(max_examples=max(5, TRIES // 10))
     @given(mutations(json.loads(text)))
     def one(data):
         path.write_bytes(data)
         try:
-            network = course.restored(course.load(copy))
+            network = runs.restored(runs.load(copy))
         except (OSError, ValueError) as error:
             check_sentence(error)
             tally["run.json, not restored"] += 1

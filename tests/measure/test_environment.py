@@ -556,8 +556,9 @@ class TestSource:
 
     @pytest.fixture
     def package(self, tmp_path):
-        """Make a checkout of a small package with a workload and benchmarks."""
+        """Make a checkout of a small package with a workload, its data, and benchmarks."""
         write(tmp_path, "cifar/workload/model.py", "LAYERS = 4\n")
+        write(tmp_path, "cifar/data/dataset.py", "CLASSES = 10\n")
         write(tmp_path, "cifar/report/page.py", "TITLE = 'x'\n")
         write(tmp_path, "benchmarks/test_forward.py", "pass\n")
         return tmp_path / "cifar"
@@ -568,14 +569,19 @@ class TestSource:
             ("cifar/report/page.py", "TITLE = 'y'\n", True),
             ("cifar/workload/notes.txt", "x\n", True),
             ("benchmarks/evidence/memory/larger.py", "pass\n", True),
+            ("cifar/data/notes.txt", "x\n", True),
             ("cifar/workload/model.py", "LAYERS = 5\n", False),
+            ("cifar/data/dataset.py", "CLASSES = 9\n", False),
+            ("cifar/data/more.py", "", False),
+            ("cifar/lesson/run.py", "BATCH_SIZE = 250\n", False),
+            ("cifar/lesson/page.py", "TITLE = 'x'\n", True),
             ("benchmarks/test_forward.py", "pass \n", False),
             ("benchmarks/test_more.py", "", False),
             ("benchmarks/peers/test_more.py", "", False),
         ],
     )
     def test_workload_digest(self, package, path, text, same):
-        """It changes with each Python file of workload and benchmarks, and with nothing else."""
+        """It changes with each Python file of workload, data and benchmarks, and the lesson's run, and nothing else."""
         before = environment.workload_digest(package)
         write(package.parent, path, text)
         assert (environment.workload_digest(package) == before) is same

@@ -10,8 +10,8 @@ import pytest
 
 from cifar import cli
 from cifar.cli import data
+from cifar.data import dataset
 from cifar.measure import campaign, environment, replay
-from cifar.workload import dataset
 
 COMMIT = "ab12" * 10
 PLAN = {

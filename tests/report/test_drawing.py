@@ -38,14 +38,15 @@ savefig.transparent: True
 PROGRAM = """
 import hashlib, sys
 from pathlib import Path
-from cifar.report import figures, lesson
+from cifar.lesson import page
+from cifar.report import figures
 from cifar.record.reading import by_arm, load
 import numpy as np
 folder = Path(sys.argv[2])
 arms = by_arm(load(Path(sys.argv[1])))
 files = [*figures.save(figures.rounds(arms), folder, "rounds"), *figures.save(figures.throughput(arms), folder, "all")]
 images = np.arange(14 * 32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(14, 32, 32, 3)
-files += [lesson.write_samples(folder / name, images, ["frog"] * 14) for name in ("samples.png", "samples.svg")]
+files += [page.write_samples(folder / name, images, ["frog"] * 14) for name in ("samples.png", "samples.svg")]
 print(*[hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
 """
 
@@ -106,7 +107,7 @@ def test_a_notebook_keeps_its_settings(tmp_path: Path) -> None:
     """Whoever imports matplotlib after us finds the user's own settings and backend."""
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\n")
     program = (
-        "import os; from cifar.report import lesson; import matplotlib as mpl;"
+        "import os; from cifar.lesson import page; import matplotlib as mpl;"
         "print(mpl.rcParams['lines.linewidth'], mpl.rcParams['backend'], os.environ['MPLBACKEND'], os.getcwd())"
     )
     environ = {**os.environ, "MPLBACKEND": "svg"}

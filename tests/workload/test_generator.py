@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar.workload import dataset
+from cifar.data import dataset
 from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
 
 

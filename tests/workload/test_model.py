@@ -1,13 +1,12 @@
-"""The lesson's network: its shape, its weights, its cost."""
+"""The lesson's network: its shape and its weights."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from cifar.workload import model, training
+from cifar.workload import model
 
 
 @pytest.fixture(scope="module")
@@ -50,41 +49,3 @@ def test_kernels_are_glorot_uniform(network):
         of_keras = np.asarray(keras.initializers.GlorotUniform(seed=0)(values.shape))
         assert np.abs(values).max() == pytest.approx(np.abs(of_keras).max(), rel=0.02)
         assert values.std() == pytest.approx(of_keras.std(), rel=0.1)
-
-
-def test_flop_by_hand(network):
-    """The counts are those of the layers' shapes, worked out by hand."""
-    convolutions = 32 * 32 * 27 * 32 + 16 * 16 * 288 * 64 + 8 * 8 * 576 * 128 + 4 * 4 * 1152 * 256
-    dense = 1024 * 256 + 256 * 512 + 512 * 10
-    assert model.forward_flop(network) == 2 * (convolutions + dense)
-    first_input_gradient = 2 * 32 * 32 * 27 * 32
-    assert model.training_flop(network) == 3 * model.forward_flop(network) - first_input_gradient
-
-
-def test_flop_follow_the_network():
-    """Another network has another count: nothing is typed in."""
-    small = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3, padding="valid")])
-    assert model.forward_flop(small) == 2 * (2 * 2) * (3 * 3 * 1 * 2)
-
-
-def counted(call):
-    """Floating-point operations that TensorFlow's own profiler counts in a function made for certain shapes."""
-    options = tf.compat.v1.profiler.ProfileOptionBuilder
-    asked = options(options.float_operation()).with_empty_output().build()
-    return tf.compat.v1.profiler.profile(call.graph, options=asked).total_float_ops
-
-
-def test_flop_agree_with_tensorflow(network):
-    """TensorFlow counts 0.4 % more in a forward pass (biases), 2.3 % in a training step (their gradients, Adam)."""
-    forward = counted(training.forward(network).graph(tf.TensorShape((250, 32, 32, 3)))) / 250
-    assert 1 < forward / model.forward_flop(network) < 1.01
-    step = training.step(training.prepare(network))
-    made = step.get_concrete_function(tf.TensorSpec((250, 32, 32, 3)), tf.TensorSpec((250, 10)))
-    assert 1 < counted(made) / 250 / model.training_flop(network) < 1.03
-
-
-def test_bytes_by_hand(network):
-    """Every layer with weights reads its input and writes its output; its weights once, in training ten times."""
-    values = 3072 + 32768 + 8192 + 16384 + 4096 + 8192 + 2048 + 4096 + 1024 + 256 + 256 + 512 + 512 + 10
-    assert model.forward_bytes(network, 8) == 4 * (8 * values + 787_530)
-    assert model.training_bytes(network, 8) == 4 * (3 * 8 * values + 10 * 787_530)

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cifar.workload import dataset, published
+from cifar.data import dataset, published
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = {

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import h5py
 import pytest
 
-from cifar.workload import newfile
+from cifar.data import newfile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAKE = """
 import sys
-from cifar.workload import dataset
+from cifar.data import dataset
 dataset.prepare_synthetic(sys.argv[1], train=int(sys.argv[2]), valid=10)
 """
 
@@ -199,7 +199,7 @@ def test_an_unwritable_folder_is_an_error_that_says_what_to_do() -> None:
     script = """
 import os, tempfile
 from pathlib import Path
-from cifar.workload import dataset
+from cifar.data import dataset
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

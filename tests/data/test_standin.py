@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cifar.workload import standin
+from cifar.data import standin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cifar.report import drawing
 
 # isort: split
+import jinja2
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ from cifar.record import files, runfolder
 from cifar.record.text import plain
 from cifar.report import figures
 from cifar.report.figures import COLOURS, MARKERS
-from cifar.report.page import Picture, shown, template
+from cifar.report.page import Picture, shown
 from cifar.report.text import number
 
 if TYPE_CHECKING:
@@ -337,8 +338,21 @@ def write(  # noqa: PLR0913 - what the page shows
     }
     view = _view(runs) | {"notes": notes, "commands": commands, "pictures": pictures}
     page = folder / "lesson.html"
-    files.replace(page, template("lesson.html").render(view))
+    files.replace(page, _template().render(view))
     return page
+
+
+def _template() -> jinja2.Template:
+    """The page's template, which includes the style and the policy of the report's pages; its HTML is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(drawing.__file__).parent]),
+        autoescape=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,  # Markup stays Markup
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
 
 
 def _view(runs: Sequence[Trained]) -> dict[str, Any]:

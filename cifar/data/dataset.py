@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from cifar.data import cache, download, foreign, hdf5, newfile, published, standin
 from cifar.record.text import plain
-from cifar.workload import cache, download, foreign, hdf5, newfile, published, standin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
+from cifar.data import download, foreign, hdf5
 from cifar.record import files
-from cifar.workload import download, foreign, hdf5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

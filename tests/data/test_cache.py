@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from cifar.workload import cache, dataset
+from cifar.data import cache, dataset
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_user_without_home():
     script = """
 import os, sys
 from pathlib import Path
-from cifar.workload import dataset, published  # while they can be read
+from cifar.data import dataset, published  # while they can be read
 os.setgid(54321)
 os.setuid(54321)
 path = dataset.prepare_synthetic(sys.argv[1], train=30, valid=10)

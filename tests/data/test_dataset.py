@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar.workload import dataset, published
+from cifar.data import dataset, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -485,7 +485,7 @@ def test_beside_a_read_only_file_the_lessons_layout_goes_to_the_cache() -> None:
     script = """
 import os, tempfile
 from pathlib import Path
-from cifar.workload import dataset, published
+from cifar.data import dataset, published
 with tempfile.TemporaryDirectory() as folder:  # loads every module while they can be read: root's may be root's alone
     dataset.lesson_layout(dataset.prepare_synthetic(folder + "/set.h5", train=20, valid=10))
 if os.getuid() == 0:

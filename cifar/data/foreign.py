@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cifar.workload import hdf5
+from cifar.data import hdf5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cifar.data import dataset, download
 from cifar.record import files
-from cifar.workload import dataset, download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cifar.workload import dataset, hdf5
+from cifar.data import dataset, hdf5
 
 SHAPE = (30, 32, 32, 3)
 NO_FLOCK = """
@@ -259,7 +259,7 @@ def test_file_system_without_locks(no_flock, tmp_path, number, wish):
     """Files are made, read, verified and laid out anew where flock fails, whatever HDF5 is told about locks."""
     script = """
 import sys
-from cifar.workload import dataset
+from cifar.data import dataset
 path = dataset.prepare_synthetic(sys.argv[1], train=30, valid=10)
 dataset.read(path)
 layouts = dataset.lesson_layout(path), dataset.aligned_layout(path, gzip=True)

@@ -11,8 +11,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
+from cifar.lesson import page
 from cifar.record import runfolder
-from cifar.report import lesson
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 VALID = 30
@@ -84,10 +84,10 @@ def run(folder, *, device="cpu", epochs=2, seconds=10.0, wrong=(), **facts):
     return folder
 
 
-def page(folder, runs, notes=()):
+def written(folder, runs, notes=()):
     """The page's text."""
     images = np.zeros((24, 32, 32, 3), np.uint8)
-    path = lesson.write(folder, runs, samples_of=(images[:14], ["frog"] * 14), asked=images, notes=notes)
+    path = page.write(folder, runs, samples_of=(images[:14], ["frog"] * 14), asked=images, notes=notes)
     return path.read_text(encoding="utf-8")
 
 
@@ -95,14 +95,14 @@ def page(folder, runs, notes=()):
 def two(tmp_path):
     """The same work on two devices, the second five times as fast; they disagree on the images 1, 7 and 25."""
     return [
-        lesson.load(run(tmp_path / "cpu", wrong=(1, 2))),
-        lesson.load(run(tmp_path / "gpu", device="gpu", seconds=2.0, wrong=(2, 7, 25))),
+        page.load(run(tmp_path / "cpu", wrong=(1, 2))),
+        page.load(run(tmp_path / "gpu", device="gpu", seconds=2.0, wrong=(2, 7, 25))),
     ]
 
 
 def test_page_of_two_devices(two, tmp_path):
     """Accuracy of each, one ratio for the same work, the disagreements, and every figure as PNG and SVG."""
-    text = page(tmp_path, two)
+    text = written(tmp_path, two)
     assert "cpu 70.00\N{NO-BREAK SPACE}% after 2 epochs; gpu 70.00" in text
     assert "gpu was 5.00 times as fast as cpu" in text
     assert "cpu and gpu name 3 of 30 images differently; no probability differs by more than 0.889" in text
@@ -118,12 +118,12 @@ def test_page_runs_no_script(two, tmp_path):
     """The page carries the report's policy, which allows no script."""
     policy = resources.files("cifar.report").joinpath("policy.html").read_text().strip()
     assert "default-src 'none'" in policy
-    assert policy in page(tmp_path, two)
+    assert policy in written(tmp_path, two)
 
 
 def test_page_of_one_device(two, tmp_path):
     """With one device there is nothing to compare, and the note says what the other half needs."""
-    text = page(tmp_path, two[:1], ["The GPU's half was not run: it has <none>."])
+    text = written(tmp_path, two[:1], ["The GPU's half was not run: it has <none>."])
     assert "Training took cpu 20.00\N{NO-BREAK SPACE}s: 100.0 images/s." in text
     assert "it has &lt;none&gt;" in text
     assert "<p>Energy of training: not measurable here" in text
@@ -150,7 +150,7 @@ def test_energy(two, tmp_path, joules, energy, words):
     two[1].facts["energy"] = energy
     for row, used in zip(two[1].facts["epochs"], joules, strict=True):
         row["joules"] = used
-    text = html.unescape(page(tmp_path, two))
+    text = html.unescape(written(tmp_path, two))
     assert f"gpu: Energy of training: {words}." in text
     assert "cpu: Energy of training: not measurable here" in text
 
@@ -167,11 +167,11 @@ def test_energy(two, tmp_path, joules, energy, words):
 )
 def test_unequal_work_is_not_compared(two, tmp_path, facts, words):
     """Where anything differs that makes the work, no ratio is given, and what differs is named."""
-    other = lesson.load(run(tmp_path / "other", device="gpu", seconds=2.0, **facts))
-    said = lesson.speed_in_words([two[0], other])
+    other = page.load(run(tmp_path / "other", device="gpu", seconds=2.0, **facts))
+    said = page.speed_in_words([two[0], other])
     assert words in said
     assert "times as fast" not in said
-    text = page(tmp_path, [two[0], other])
+    text = written(tmp_path, [two[0], other])
     assert "this says nothing about the devices" in text
     assert "of the same quality" not in text
 
@@ -179,18 +179,18 @@ def test_unequal_work_is_not_compared(two, tmp_path, facts, words):
 def test_other_batches_are_not_compared(two):
     """Another order of the images is another work."""
     two[1].facts["epochs"][1]["order"] = "another"
-    assert "these differ: batches" in lesson.speed_in_words(two)
+    assert "these differ: batches" in page.speed_in_words(two)
 
 
 def test_differing_facts_are_named(two):
     """Which version differs stands beside the answer."""
     two[1].facts["fingerprint"] = {"tensorflow": "2.20.0", "keras": "3"}
-    assert lesson.same_work(two)[-1] == ("place", False, "keras, tensorflow")
+    assert page.same_work(two)[-1] == ("place", False, "keras, tensorflow")
 
 
 def test_history_is_over_epochs_and_over_seconds(two):
     """Four panels: loss and accuracy, over epochs and over summed seconds, validation and training of each arm."""
-    axes = lesson.history({found.arm: found.history for found in two}).axes
+    axes = page.history({found.arm: found.history for found in two}).axes
     assert [panel.get_title(loc="left") for panel in axes] == [
         *("Loss over epochs", "Loss over seconds", "Accuracy over epochs", "Accuracy over seconds")
     ]
@@ -204,7 +204,7 @@ def test_predictions_mark_disagreement():
     """A frame stands where the answers differ, and a sign says for each whether it is right."""
     images = np.zeros((3, 32, 32, 3), np.uint8)
     sides = {"cpu": ["cat", "dog", "frog"], "gpu": ["cat", "cat", "ship"]}
-    figure = lesson.predictions(images, ["cat", "dog", "bird"], sides)
+    figure = page.predictions(images, ["cat", "dog", "bird"], sides)
     assert [panel.spines["left"].get_visible() for panel in figure.axes] == [False, True, True]
     said = [[text.get_text() for text in panel.texts] for panel in figure.axes]
     assert said[1] == ["cpu: dog \N{CHECK MARK}", "gpu: cat \N{BALLOT X}"]
@@ -215,9 +215,9 @@ def test_samples_are_written(tmp_path):
     """A sheet is a PNG or an SVG, and nothing else."""
     images = np.zeros((14, 32, 32, 3), np.uint8)
     for name, head in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
-        assert lesson.write_samples(tmp_path / name, images, ["frog"] * 14).read_bytes().startswith(head)
+        assert page.write_samples(tmp_path / name, images, ["frog"] * 14).read_bytes().startswith(head)
     with pytest.raises(ValueError, match=r"\.png or \.svg"):
-        lesson.write_samples(tmp_path / "a.gif", images, ["frog"] * 14)
+        page.write_samples(tmp_path / "a.gif", images, ["frog"] * 14)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_bad_folders(tmp_path, name, text, error, remedy):
     if text is not None:
         (folder / name).write_text(text)
     with pytest.raises(error, match=remedy) as caught:
-        lesson.load(folder)
+        page.load(folder)
     assert "run" in str(caught.value)
 
 
@@ -272,7 +272,7 @@ def test_files_that_contradict_each_other(tmp_path, name, values, words):
     folder = run(tmp_path / "run")
     changed(folder, name, **values)
     with pytest.raises(ValueError, match=words):
-        lesson.load(folder)
+        page.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -296,18 +296,18 @@ def test_predictions_that_contradict_themselves(tmp_path, change, words):
     path = folder / "predictions.csv"
     path.write_text(change(path.read_text()))
     with pytest.raises(ValueError, match=words):
-        lesson.load(folder)
+        page.load(folder)
 
 
 def test_history_of_another_run_is_noticed(tmp_path):
     """A history.csv of other epochs contradicts run.json; one that is an epoch behind was written before a kill."""
     folder = run(tmp_path / "run")
-    rows = lesson.load(folder).facts["epochs"]
+    rows = page.load(folder).facts["epochs"]
     (folder / "history.csv").write_text(runfolder.history(rows[:1]))
-    assert lesson.load(folder).facts["epochs"] == rows
+    assert page.load(folder).facts["epochs"] == rows
     (folder / "history.csv").write_text(runfolder.history([{**rows[0], "loss": 1.9}, rows[1]]))
     with pytest.raises(ValueError, match=r"history\.csv and run\.json contradict each other"):
-        lesson.load(folder)
+        page.load(folder)
 
 
 def test_links_and_pipes(two, tmp_path):
@@ -318,17 +318,17 @@ def test_links_and_pipes(two, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "lesson.html").symlink_to(victim / "mine")
-    page(folder, two)
+    written(folder, two)
     assert not (folder / "lesson.html").is_symlink()
     linked = tmp_path / "linked"
     linked.mkdir()
     (linked / "figures").symlink_to(victim)
     with pytest.raises(ValueError, match="figures is a link"):
-        page(linked, two)
+        written(linked, two)
     assert [path.name for path in victim.iterdir()] == ["mine"]
     assert (victim / "mine").read_text() == "mine"
     for name in ("predictions.csv", "run.json"):
         (two[0].folder / name).unlink()
         os.mkfifo(two[0].folder / name)
         with pytest.raises(ValueError, match="is no regular file"):
-            lesson.load(two[0].folder)
+            page.load(two[0].folder)

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cifar.workload import dataset, published
+from cifar.data import dataset, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from cifar.data import dataset
 from cifar.record import files, runfolder
 from cifar.record.runfolder import HISTORY, RUN
 from cifar.record.text import plain
-from cifar.workload import dataset, model, training
+from cifar.workload import cost, model, training
 from cifar.workload.generator import DataGenerator
 
 if TYPE_CHECKING:
@@ -169,8 +170,8 @@ def _network(seed: int) -> dict[str, Any]:
     network = model.build(seed)
     return {
         "initial_weights": model.digest(network),
-        "layers": [vars(layer) for layer in model.layers(network)],
-        "flop": {"forward": model.forward_flop(network), "training": model.training_flop(network)},
+        "layers": [vars(layer) for layer in cost.layers(network)],
+        "flop": {"forward": cost.forward_flop(network), "training": cost.training_flop(network)},
     }
 
 
