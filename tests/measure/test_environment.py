@@ -31,6 +31,87 @@ cpu MHz\t\t: 3400.000
 GRACE = "processor\t: 0\nBogoMIPS\t: 2000.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f\n"
 POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t\t: 3800.000000MHz\n"
 
+FACTS = r"""{
+ "node": {
+  "physical_cores": {
+   "unmeasurable": "the kernel names no cores"
+  },
+  "memory_bytes": {
+   "unmeasurable": "/proc/meminfo cannot be read"
+  },
+  "memory_limit_bytes": "no limit",
+  "governor": {
+   "unmeasurable": "the kernel offers no frequency governor here (as in most virtual machines)"
+  },
+  "boost": {
+   "unmeasurable": "/sys/devices/system/cpu/cpufreq/boost cannot be read"
+  },
+  "hyperthreading": {
+   "unmeasurable": "/sys/devices/system/cpu/smt/active cannot be read"
+  },
+  "os": {
+   "unmeasurable": "/etc/os-release names no system"
+  }
+ },
+ "load": {
+  "unmeasurable": "/proc/loadavg cannot be read"
+ },
+ "gpus": [
+  {
+   "unmeasurable": "GPU is lost",
+   "remedy": "reset the GPU or reboot the node"
+  },
+  {
+   "name": "NVIDIA H100 at index 1",
+   "ecc": {
+    "unmeasurable": "Not Supported"
+   },
+   "ecc_errors": 3,
+   "mig": {
+    "unmeasurable": "Not Supported"
+   }
+  }
+ ],
+ "version": {
+  "unmeasurable": "this node runs no NVIDIA driver",
+  "remedy": "use a node with an NVIDIA GPU, or have the driver installed on the host, for /proc/driver/nvidia/version and libcuda.so.1 are missing"
+ },
+ "cuda": {
+  "unmeasurable": "this node runs no NVIDIA driver",
+  "remedy": "use a node with an NVIDIA GPU, or have the driver installed on the host, for /proc/driver/nvidia/version and libcuda.so.1 are missing"
+ },
+ "gpus_of_node": {
+  "unmeasurable": "this node runs no NVIDIA driver",
+  "remedy": "use a node with an NVIDIA GPU, or have the driver installed on the host, for /proc/driver/nvidia/version and libcuda.so.1 are missing"
+ },
+ "container": {
+  "kind": "apptainer",
+  "image": "h\\udce9.sif",
+  "digest": {
+   "unmeasurable": "an image does not know its own digest",
+   "remedy": "set CIFAR_IMAGE_DIGEST or mount the folder of the image's file"
+  }
+ },
+ "batch": {
+  "system": "slurm",
+  "job": "7",
+  "nodes": {
+   "unmeasurable": "SLURM_JOB_NODELIST is not set"
+  },
+  "cpus_per_task": {
+   "unmeasurable": "SLURM_CPUS_PER_TASK is not set"
+  }
+ },
+ "lock": {
+  "unmeasurable": "there is no requirements-cuda.txt beside the package; `installed` tells what was used",
+  "remedy": "run from a checkout, or from an image"
+ },
+ "variables": {
+  "CUDA_VISIBLE_DEVICES": "\\x1b[31m"
+ }
+}"""  # noqa: E501 remedies are long
+"""The JSON of some facts of a staged node."""
+
 PROCESS = """
 import json, sys
 from types import SimpleNamespace
@@ -138,6 +219,32 @@ class TestCollect:
         nothing = {**node, "gpus": unknown, "driver": {"version": unknown}}
         assert environment.fingerprint(nothing)["gpu"] is None
         assert environment.fingerprint(nothing)["gpu_driver"] is None
+
+
+def lost(number):
+    """Answer as where the first GPU has fallen off the bus."""
+    if number == 0:
+        raise pynvml.NVMLError_GpuIsLost
+    return f"index {number}"
+
+
+def test_json_of_unmeasurable_facts(tmp_path):
+    """What cannot be had stands in a record with its reason, and with a remedy only where there is one."""
+    named = ("physical_cores", "memory_bytes", "memory_limit_bytes", "governor", "boost", "hyperthreading", "os")
+    node = environment.node(tmp_path)
+    library = nvml(nvmlDeviceGetHandleByIndex=lost, nvmlDeviceGetMigMode=refuse, nvmlDeviceGetEccMode=refuse)
+    gpus = environment.nvidia(CPU, library, {})["gpus"]
+    facts = {
+        "node": {name: node[name] for name in named},
+        "load": environment.load_now(tmp_path),
+        "gpus": [gpus[0], {name: gpus[1][name] for name in ("name", "ecc", "ecc_errors", "mig")}],
+        **environment.nvidia(CPU, None, {"CUDA_VISIBLE_DEVICES": ""}, tmp_path)["driver"],
+        "container": environment.container(tmp_path, {"APPTAINER_CONTAINER": "/elsewhere/h\udce9.sif"}),
+        "batch": environment.batch({"SLURM_JOB_ID": "7"}),
+        "lock": environment.lock(tmp_path, {}),
+        "variables": environment.variables({"CUDA_VISIBLE_DEVICES": "\x1b[31m"}),
+    }
+    assert json.dumps(environment.written_out(facts), indent=1) == FACTS
 
 
 class TestNode:
