@@ -15,6 +15,7 @@ import pytest
 from cifar.measure import devices, environment, meter, process
 from cifar.record import files
 from cifar.record.text import plain
+from cifar.record.unmeasurable import as_json
 from cifar.workload import dataset as datasets
 
 RECORD = pytest.StashKey["RunRecord"]()
@@ -137,7 +138,7 @@ class RunRecord:
         """
         told = bool(self._kept or self._ours["failures"])
         self._ours.update(complete=complete and told, finished=_now())
-        self._ours["environment"]["load_at_end"] = environment.load_now()
+        self._ours["environment"]["load_at_end"] = as_json(environment.load_now())
         self.write()
 
     def write(self):

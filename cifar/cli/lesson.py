@@ -17,12 +17,12 @@ from cifar.cli.train import claim, seed, use_tensorflow
 from cifar.measure import process
 from cifar.record import files
 from cifar.record.runfolder import MOST_EPOCHS
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from cifar.measure.devices import Missing
 
 _SAMPLES, _ASKED = 14, 24
 _PAGE = "lesson.html"
@@ -54,8 +54,9 @@ def _devices(_options: argparse.Namespace) -> int:
     gpus = environment.nvidia(devices.Device("cpu", "/device:CPU:0", "cpu", node["cpus"]))["gpus"]
     if facts.computes:
         for number, gpu in enumerate(gpus if isinstance(gpus, list) else [{}] * len(facts.gpus)):
-            memory = _gibibytes(gpu.get("memory_bytes"))
-            table.add_row(f"gpu:{number}" if number else "gpu", _fact(gpu.get("name")), "", memory)
+            known = {} if isinstance(gpu, Unmeasurable) else gpu
+            name, memory = known.get("name"), known.get("memory_bytes")
+            table.add_row(f"gpu:{number}" if number else "gpu", _fact(name), "", _gibibytes(memory))
     console().print(table)
     if facts.computes:
         print("A GPU computes here: --device gpu uses it, --device cpu does not.")
@@ -70,9 +71,9 @@ def _devices(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _fact(value: Any) -> str:  # noqa: ANN401 any JSON
+def _fact(value: object) -> str:
     """A fact, or the reason why there is none."""
-    return str(value["unmeasurable"] if isinstance(value, dict) else value)
+    return value.reason if isinstance(value, Unmeasurable) else str(value)
 
 
 def _gibibytes(value: object) -> str:
@@ -248,7 +249,7 @@ def _run(command: Sequence[str], lock: int) -> int:
         return INTERRUPTED
 
 
-def _other_half(missing_gpu: Missing | None) -> str:
+def _other_half(missing_gpu: Unmeasurable | None) -> str:
     """What the GPU's half would need."""
     if missing_gpu is None:
         return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."

@@ -156,7 +156,8 @@ def _train(options: argparse.Namespace) -> int:
 
 def _epochs(run: Run, device: Device, data: Path | None) -> None:
     """Train and print as many epochs as are asked for."""
-    from cifar.measure import energy, environment, placement  # noqa: PLC0415
+    from cifar.measure import energy, placement  # noqa: PLC0415
+    from cifar.record.unmeasurable import as_json  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
     asked = run.facts["asked"]
@@ -167,7 +168,7 @@ def _epochs(run: Run, device: Device, data: Path | None) -> None:
         if isinstance(counter, energy.Counter):
             run.facts["energy"], joules = counter.whose, counter.joules
         else:
-            run.facts["energy"], joules = environment.unmeasurable(*counter), lambda: None
+            run.facts["energy"], joules = as_json(counter), lambda: None
         calls: dict[str, Any] = {"wait": device.wait, "joules": joules, "watch": audit.watch, "progress": progress}
         for row in course.train(run, **asked, data=path, **calls):
             print(_in_words(row, asked["epochs"]), flush=True)

@@ -12,10 +12,11 @@ import resource
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from cifar.measure import process
 from cifar.record.text import plain
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,33 +28,6 @@ _MOST_READ = 16 << 20
 """Bytes of a file of the kernel that are read."""
 _LONGEST_PATH = 4096
 """Characters of the longest path that Linux takes."""
-
-
-class Missing(NamedTuple):
-    """Why something cannot be had, and what to do about it; as text it is one sentence that says both."""
-
-    reason: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        """The sentence."""
-        return ": ".join(filter(None, (self.reason.removesuffix("."), self.remedy.removesuffix(".")))) + "."
-
-    @classmethod
-    def read(cls, value: object) -> Missing:
-        """Return the pair that stands in a file: an object of reason and remedy, or one text, as older files have it.
-
-        ValueError for anything else.
-        """
-        if isinstance(value, str):
-            return cls(value)
-        if isinstance(value, dict) and value.keys() == {"reason", "remedy"}:
-            value = value["reason"], value["remedy"]
-        match value:
-            case str(reason), str(remedy):
-                return cls(reason, remedy)
-        message = f"{str(value)[:100]} is no reason and remedy"
-        raise ValueError(message)
 
 
 # --- processors ---------------------------------------------------------------------------------------------
@@ -418,7 +392,7 @@ class Survey:
     """
 
     devices: tuple[str, ...]
-    missing_gpu: Missing | None
+    missing_gpu: Unmeasurable | None
     further: tuple[str, ...] = ()
 
 
@@ -430,7 +404,7 @@ def survey() -> Survey:
     return Survey(("cpu", "gpu"), None, tuple(f"gpu:{number}" for number in range(1, len(facts.gpus))))
 
 
-def missing_gpu_reason() -> Missing:
+def missing_gpu_reason() -> Unmeasurable:
     """Return why this node offers no GPU, and the remedy."""
     return explain(observe())
 
@@ -606,23 +580,23 @@ EXPOSE = {
 }
 
 
-def explain(facts: GpuFacts) -> Missing:
+def explain(facts: GpuFacts) -> Unmeasurable:
     """Return why these facts leave no GPU, and the remedy: the first step of the way that is missing."""
     steps = (_no_tensorflow, _no_driver, _no_build, _not_exposed, hidden, _no_driver_library, _no_library, _bad_driver)
     return _first(facts, *steps) or _last_words(facts)
 
 
-def not_shown(facts: GpuFacts) -> Missing | None:
+def not_shown(facts: GpuFacts) -> Unmeasurable | None:
     """Return why the driver shows no GPU to any program; None where these facts do not tell."""
     return _first(facts, _no_driver, _not_exposed, hidden)
 
 
-def driver_problem(facts: GpuFacts) -> Missing | None:
+def driver_problem(facts: GpuFacts) -> Unmeasurable | None:
     """Return what is wrong with the way to the driver, or with its version, whatever TensorFlow was built with."""
     return _first(facts, _no_driver, _not_exposed, _bad_driver)
 
 
-def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Missing | None]) -> Missing | None:
+def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Unmeasurable | None]) -> Unmeasurable | None:
     """What the first of `steps` says that says something."""
     return next((missing for step in steps if (missing := step(facts))), None)
 
@@ -630,27 +604,27 @@ def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Missing | None]) -> Mis
 _INSTALL = 'install "cifar-bench[cuda]" in a fresh environment, or use the CUDA image'
 
 
-def _no_tensorflow(facts: GpuFacts) -> Missing | None:
-    return None if facts.tensorflow else Missing("TensorFlow is not installed", _INSTALL)
+def _no_tensorflow(facts: GpuFacts) -> Unmeasurable | None:
+    return None if facts.tensorflow else Unmeasurable("TensorFlow is not installed", _INSTALL)
 
 
-def _no_build(facts: GpuFacts) -> Missing | None:
+def _no_build(facts: GpuFacts) -> Unmeasurable | None:
     if facts.cuda_build is False:
-        return Missing("this TensorFlow was built without CUDA and can use the CPU only", _INSTALL)
+        return Unmeasurable("this TensorFlow was built without CUDA and can use the CPU only", _INSTALL)
     return None
 
 
-def _no_driver(facts: GpuFacts) -> Missing | None:
+def _no_driver(facts: GpuFacts) -> Unmeasurable | None:
     if facts.driver or facts.driver_library:
         return None
-    return Missing(
+    return Unmeasurable(
         "this node runs no NVIDIA driver",
         "use a node with an NVIDIA GPU, or have the driver installed on the host, for /proc/driver/nvidia/version and "
         "libcuda.so.1 are missing",
     )
 
 
-def _not_exposed(facts: GpuFacts) -> Missing | None:
+def _not_exposed(facts: GpuFacts) -> Unmeasurable | None:
     if not facts.driver or (facts.device_files and facts.driver_library):
         return None
     missing = "libcuda.so.1" if facts.device_files else "/dev/nvidia0"
@@ -660,34 +634,34 @@ def _not_exposed(facts: GpuFacts) -> Missing | None:
         if facts.device_files
         else "run nvidia-smi once as root, which makes the device files; in a batch job, ask for a GPU"
     )
-    return Missing(f"the host runs NVIDIA driver {facts.driver}, but {where} has no {missing}", remedy)
+    return Unmeasurable(f"the host runs NVIDIA driver {facts.driver}, but {where} has no {missing}", remedy)
 
 
-def hidden(facts: GpuFacts) -> Missing | None:
+def hidden(facts: GpuFacts) -> Unmeasurable | None:
     """Return what hides the GPUs from programs on a node whose driver runs; None where nothing is known to."""
     ask = f"ask {facts.job} for a GPU ({REQUEST[facts.job]})" if facts.job else ""
     if facts.visible is not None and re.fullmatch(r"|-.*|NoDevFiles", facts.visible.strip()):
-        return Missing(f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides every GPU", ask or "unset it")
+        return Unmeasurable(f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides every GPU", ask or "unset it")
     if "CUDA_ERROR_NO_DEVICE" not in facts.log:
         return None
     if facts.visible is not None:
-        return Missing(
+        return Unmeasurable(
             f"CUDA_VISIBLE_DEVICES={facts.visible!r} names no GPU of this node",
             "unset it, or give a number or a UUID that `nvidia-smi -L` lists",
         )
     remedy = ask or "see whether `nvidia-smi -L` lists one"
-    return Missing("the driver gives this process no GPU (CUDA_ERROR_NO_DEVICE)", remedy)
+    return Unmeasurable("the driver gives this process no GPU (CUDA_ERROR_NO_DEVICE)", remedy)
 
 
-def _no_driver_library(facts: GpuFacts) -> Missing | None:
+def _no_driver_library(facts: GpuFacts) -> Unmeasurable | None:
     missing = [name for name in _unloaded(facts) if name.startswith(DRIVER_LIBRARIES)]
     if not missing:
         return None
     remedy = EXPOSE.get(facts.container or "") or "have it installed whole, or name its folder in LD_LIBRARY_PATH"
-    return Missing(f"TensorFlow could not load {', '.join(missing)}, which come with the NVIDIA driver", remedy)
+    return Unmeasurable(f"TensorFlow could not load {', '.join(missing)}, which come with the NVIDIA driver", remedy)
 
 
-def _no_library(facts: GpuFacts) -> Missing | None:
+def _no_library(facts: GpuFacts) -> Unmeasurable | None:
     if facts.gpus:
         return None
     missing = _unloaded(facts)
@@ -697,7 +671,7 @@ def _no_library(facts: GpuFacts) -> Missing | None:
         missing = ["one of its CUDA libraries (it does not say which)"]
     if not missing or "failed call to cuInit" in facts.log:
         return None
-    return Missing(
+    return Unmeasurable(
         f"TensorFlow could not load {', '.join(missing)}",
         'reinstall the locked CUDA libraries ("cifar-bench[cuda]"), and unset LD_LIBRARY_PATH if it names others',
     )
@@ -715,25 +689,25 @@ def oldest_driver(facts: GpuFacts) -> int | None:
     return OLDEST_DRIVER.get(int(release[0])) if release else None
 
 
-def _bad_driver(facts: GpuFacts) -> Missing | None:
+def _bad_driver(facts: GpuFacts) -> Unmeasurable | None:
     oldest = oldest_driver(facts)
     version = facts.driver or "of unknown version"
     if facts.driver and oldest and int(facts.driver.split(".")[0]) < oldest:
-        return Missing(
+        return Unmeasurable(
             f"NVIDIA driver {version} is too old for CUDA {facts.cuda_version}, which TensorFlow was built with",
             f"have version {oldest} or newer installed on the host, or use an older TensorFlow",
         )
     for sign, remedy in DRIVER_ERRORS.items():
         if sign in facts.log:
-            return Missing(f"NVIDIA driver {version} refuses CUDA {facts.cuda_version or ''} ({sign})", remedy)
+            return Unmeasurable(f"NVIDIA driver {version} refuses CUDA {facts.cuda_version or ''} ({sign})", remedy)
     return None
 
 
-def _last_words(facts: GpuFacts) -> Missing:
+def _last_words(facts: GpuFacts) -> Unmeasurable:
     noise = re.compile(r"cpu_feature_guard|absl::InitializeLog|^To enable the following|oneDNN custom|^[\s^~]*$|^  ")
     lines = [line.strip() for line in facts.log.splitlines() if not noise.search(line)]
     remedy = "see what `nvidia-smi` says on this node"
     if not lines:
-        return Missing("TensorFlow lists no GPU and gives no reason", remedy)
+        return Unmeasurable("TensorFlow lists no GPU and gives no reason", remedy)
     subject = "the first GPU cannot compute" if facts.gpus else "TensorFlow lists no GPU"
-    return Missing(f"{subject}; its last words: {' | '.join(lines[-3:])}", remedy)
+    return Unmeasurable(f"{subject}; its last words: {' | '.join(lines[-3:])}", remedy)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cifar.measure import devices, image, process
-from cifar.measure.devices import Missing
 from cifar.record.fingerprint import fingerprint as flat
-from cifar.record.text import plain
+from cifar.record.unmeasurable import Unmeasurable, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Facts = dict[str, Any]
-"""Names to values: str, int, float, bool, lists and Facts, all of them JSON; see `unmeasurable`."""
+"""Names to values: str, int, float, bool, lists, Facts, and `Unmeasurable` for what cannot be had."""
 
 SCHEMA = 1
 _RESET = "reset the GPU or reboot the node"
@@ -61,7 +60,7 @@ def collect(device: Device, dataset: Described | None = None) -> Facts:
             "name": device.name,
             "kind": device.kind,
             "threads": device.threads,
-            "gpu": device.model or unmeasurable(f"the device is {device.name}"),
+            "gpu": device.model or Unmeasurable(f"the device is {device.name}"),
         },
         "node": node(),
         "load": load_now(),
@@ -77,34 +76,15 @@ def collect(device: Device, dataset: Described | None = None) -> Facts:
             "synthetic": dataset.synthetic,
         }
         if dataset
-        else unmeasurable("no dataset was named"),
+        else Unmeasurable("no dataset was named"),
     }
-    written: Facts = written_out(facts)
+    written: Facts = as_json(facts)
     return written
-
-
-def written_out(fact: Any) -> Any:  # noqa: ANN401 any JSON
-    """A fact in which each text can be shown and stored."""
-    if isinstance(fact, dict):
-        return {written_out(name): written_out(value) for name, value in fact.items()}
-    if isinstance(fact, list):
-        return [written_out(value) for value in fact]
-    return plain(fact) if isinstance(fact, str) else fact
 
 
 def fingerprint(environment: Facts) -> dict[str, str | int | float | bool | None]:
     """Return the flat part of `collect`'s facts that must be equal; see `cifar.record.fingerprint`."""
     return flat(environment)
-
-
-def unmeasurable(reason: str, remedy: str = "") -> Facts:
-    """Return what stands in the place of a fact that cannot be had: why, and what to do where something can be done."""
-    return {"unmeasurable": reason, **({"remedy": remedy} if remedy else {})}
-
-
-def missing(fact: Facts) -> Missing:
-    """Return reason and remedy of a fact that is unmeasurable."""
-    return Missing(str(fact["unmeasurable"]), str(fact.get("remedy", "")))
 
 
 # --- the node -----------------------------------------------------------------------------------------------
@@ -119,11 +99,11 @@ def node(root: Path = devices.ROOT) -> Facts:
     return {
         "hostname": socket.gethostname(),
         "cpu_model": cpu_model(root),
-        "physical_cores": _physical_cores(root) or unmeasurable("the kernel names no cores"),
+        "physical_cores": _physical_cores(root) or Unmeasurable("the kernel names no cores"),
         "logical_cores": devices.processors(),
         "cpus": devices.least(granted),
         "allotment": {name: limit or "no limit" for name, limit in granted.items()},
-        "memory_bytes": devices.memory("MemTotal", root) or unmeasurable("/proc/meminfo cannot be read"),
+        "memory_bytes": devices.memory("MemTotal", root) or Unmeasurable("/proc/meminfo cannot be read"),
         "memory_limit_bytes": devices.cgroup_memory_limit(root) or "no limit",
         "governor": governor(root),
         "boost": boost(root),
@@ -146,18 +126,18 @@ def _physical_cores(root: Path) -> int:
     return len(set(zip(*places, strict=False)))
 
 
-def load_now(root: Path = devices.ROOT) -> Facts:
+def load_now(root: Path = devices.ROOT) -> Facts | Unmeasurable:
     """Return how busy the node is: mean runnable tasks over 1, 5 and 15 minutes, and those runnable now."""
     text = devices.read_text(root / "proc/loadavg")
     number = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
     match = re.match(rf"{number} {number} {number} ([0-9]{{1,9}})/", text or "")
     if not match:
-        return unmeasurable("/proc/loadavg cannot be read")
+        return Unmeasurable("/proc/loadavg cannot be read")
     names = ("minutes_1", "minutes_5", "minutes_15")
     return {**dict(zip(names, map(float, match.groups()[:3]), strict=True)), "runnable": int(match[4])}
 
 
-def cpu_model(root: Path = devices.ROOT) -> str | Facts:
+def cpu_model(root: Path = devices.ROOT) -> str | Unmeasurable:
     """Return the processor's name as the kernel gives it, or its maker's numbers where it has no name."""
     text = devices.read_text(root / "proc/cpuinfo") or ""
     fields = dict(re.findall(r"^(.+?)[ \t]*:[ \t]*(.*)$", text, re.MULTILINE))
@@ -166,19 +146,19 @@ def cpu_model(root: Path = devices.ROOT) -> str | Facts:
             return " ".join(fields[key].split())
     if "CPU implementer" in fields and "CPU part" in fields:
         return f"ARM implementer {fields['CPU implementer']} part {fields['CPU part']}"
-    return platform.processor() or unmeasurable("/proc/cpuinfo names no model")
+    return platform.processor() or Unmeasurable("/proc/cpuinfo names no model")
 
 
-def governor(root: Path = devices.ROOT) -> str | Facts:
+def governor(root: Path = devices.ROOT) -> str | Unmeasurable:
     """Return the frequency governor of the processors, several joined by commas."""
     files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
     names = {devices.read_text(file) for file in files} - {None, ""}
     if names:
         return ",".join(sorted(str(name) for name in names))
-    return unmeasurable("the kernel offers no frequency governor here (as in most virtual machines)")
+    return Unmeasurable("the kernel offers no frequency governor here (as in most virtual machines)")
 
 
-def boost(root: Path = devices.ROOT) -> bool | Facts:
+def boost(root: Path = devices.ROOT) -> bool | Unmeasurable:
     """Return whether the processor may exceed its nominal frequency (turbo, boost)."""
     no_turbo = _switch(root, "sys/devices/system/cpu/intel_pstate/no_turbo")
     if isinstance(no_turbo, bool):
@@ -186,21 +166,21 @@ def boost(root: Path = devices.ROOT) -> bool | Facts:
     return _switch(root, "sys/devices/system/cpu/cpufreq/boost")
 
 
-def _switch(root: Path, path: str) -> bool | Facts:
+def _switch(root: Path, path: str) -> bool | Unmeasurable:
     text = devices.read_text(root / path)
-    return text == "1" if text in {"0", "1"} else unmeasurable(f"/{path} cannot be read")
+    return text == "1" if text in {"0", "1"} else Unmeasurable(f"/{path} cannot be read")
 
 
-def _chosen(root: Path, path: str) -> str | Facts:
+def _chosen(root: Path, path: str) -> str | Unmeasurable:
     """Return the word in brackets of a kernel setting such as `always [madvise] never`."""
     match = re.search(r"\[(\w+)\]", devices.read_text(root / path) or "")
-    return match[1] if match else unmeasurable(f"/{path} cannot be read")
+    return match[1] if match else Unmeasurable(f"/{path} cannot be read")
 
 
-def _os_name(root: Path) -> str | Facts:
+def _os_name(root: Path) -> str | Unmeasurable:
     text = devices.read_text(root / "etc/os-release") or ""
     match = re.search(r'^PRETTY_NAME="?([^"\n]+)', text, re.MULTILINE)
-    return match[1] if match else unmeasurable("/etc/os-release names no system")
+    return match[1] if match else Unmeasurable("/etc/os-release names no system")
 
 
 # --- the GPUs -----------------------------------------------------------------------------------------------
@@ -222,12 +202,14 @@ def nvidia(
     try:
         nvml = library or importlib.import_module("pynvml")
     except ImportError as error:
-        return _nothing(seen or Missing(f"the package nvidia-ml-py cannot be used ({error})", "install the lock anew"))
+        return _nothing(
+            seen or Unmeasurable(f"the package nvidia-ml-py cannot be used ({error})", "install the lock anew")
+        )
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         reason = f"NVIDIA's management library cannot be used ({error})"
-        return _nothing(seen or Missing(reason, "see what `nvidia-smi` says on this node"))
+        return _nothing(seen or Unmeasurable(reason, "see what `nvidia-smi` says on this node"))
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     try:
         driver = {
@@ -238,14 +220,13 @@ def nvidia(
         gpus = [_gpu(nvml, find, device) for find in finders(nvml, visible)]
     finally:
         nvml.nvmlShutdown()
-    why = devices.hidden(facts) or ("the driver runs but shows no GPU", "see whether `nvidia-smi -L` lists one")
-    return {"driver": driver, "gpus": gpus or unmeasurable(*why)}
+    no_gpu = Unmeasurable("the driver runs but shows no GPU", "see whether `nvidia-smi -L` lists one")
+    return {"driver": driver, "gpus": gpus or devices.hidden(facts) or no_gpu}
 
 
-def _nothing(why: Missing) -> Facts:
+def _nothing(why: Unmeasurable) -> Facts:
     """What stands for driver and GPUs where neither can be asked."""
-    nothing = unmeasurable(*why)
-    return {"driver": {"version": nothing, "cuda": nothing, "gpus_of_node": nothing}, "gpus": nothing}
+    return {"driver": {"version": why, "cuda": why, "gpus_of_node": why}, "gpus": why}
 
 
 def finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]:
@@ -283,23 +264,25 @@ def _numbered(nvml: ModuleType, number: int) -> object:
 
 def _named(nvml: ModuleType, name: str) -> object:
     """The GPU with the UUID `name`, or the only one whose UUID begins so, as CUDA takes it."""
+    gpus = []
+    for number in range(_count(nvml)):
+        try:
+            gpu = nvml.nvmlDeviceGetHandleByIndex(number)
+            uuid = _text(nvml.nvmlDeviceGetUUID(gpu))
+        except nvml.NVMLError:  # this one has no name to be called by
+            continue
+        if uuid.startswith(name):
+            gpus.append(gpu)
+    return gpus[0] if len(gpus) == 1 else nvml.nvmlDeviceGetHandleByUUID(name)
 
-    def called_so(number: int) -> object:
-        gpu = nvml.nvmlDeviceGetHandleByIndex(number)
-        return gpu if _text(nvml.nvmlDeviceGetUUID(gpu)).startswith(name) else {}
 
-    answers = [_ask(nvml, lambda number=number: called_so(number)) for number in range(_count(nvml))]  # type: ignore[misc]
-    found = [gpu for gpu in answers if not isinstance(gpu, dict)]
-    return found[0] if len(found) == 1 else nvml.nvmlDeviceGetHandleByUUID(name)
-
-
-def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts:
+def _gpu(nvml: ModuleType, find: Callable[[], object], device: Device) -> Facts | Unmeasurable:
     try:
         gpu = find()
     except nvml.NVMLError as error:
         unknown = (nvml.NVML_ERROR_NOT_FOUND, nvml.NVML_ERROR_INVALID_ARGUMENT)
         remedy = "set CUDA_VISIBLE_DEVICES to what `nvidia-smi -L` lists" if error.value in unknown else _RESET
-        return unmeasurable(str(error), remedy)
+        return Unmeasurable(str(error), remedy)
     questions: dict[str, Callable[[], Any]] = {
         "name": lambda: _text(nvml.nvmlDeviceGetName(gpu)),
         "uuid_class": lambda: _text(nvml.nvmlDeviceGetUUID(gpu)).split("-")[0],
@@ -330,11 +313,11 @@ def _is_slice(nvml: ModuleType, gpu: object) -> bool:
     return _ask(nvml, lambda: bool(nvml.nvmlDeviceIsMigDeviceHandle(gpu))) is True
 
 
-def _ask(nvml: ModuleType, question: Callable[[], Answer]) -> Answer | Facts:
+def _ask(nvml: ModuleType, question: Callable[[], Answer]) -> Answer | Unmeasurable:
     try:
         return question()
     except nvml.NVMLError as error:
-        return unmeasurable(str(error))
+        return Unmeasurable(str(error))
 
 
 def _throttle_reasons(nvml: ModuleType, gpu: object) -> list[str]:
@@ -357,13 +340,13 @@ def _throttle_reasons(nvml: ModuleType, gpu: object) -> list[str]:
     return [*named, *([f"bits {unnamed:#x}, which have no name here"] if unnamed else [])]
 
 
-def _other_processes(nvml: ModuleType, gpu: object, device: Device) -> int | Facts:
+def _other_processes(nvml: ModuleType, gpu: object, device: Device) -> int | Unmeasurable:
     """Return how many processes compute on a GPU beside this one."""
     others = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
     if device.kind == "cpu" or not others or os.getpid() in others:
         return len(others - {os.getpid()})
     # The driver counts processes as the host does; in a container this one cannot tell which is itself.
-    return unmeasurable(f"{len(others)} processes compute, of which one may be this one under the host's number")
+    return Unmeasurable(f"{len(others)} processes compute, of which one may be this one under the host's number")
 
 
 def _state(value: int) -> str:
@@ -389,7 +372,7 @@ def software() -> Facts:
     import tensorflow as tf  # noqa: PLC0415
 
     build = tf.sysconfig.get_build_info()
-    no_cuda = unmeasurable("this TensorFlow was built without CUDA")
+    no_cuda = Unmeasurable("this TensorFlow was built without CUDA")
     return {
         "python": platform.python_version(),
         "python_release": ".".join(platform.python_version_tuple()[:2]),
@@ -414,11 +397,11 @@ def software() -> Facts:
     }
 
 
-def loaded_libraries(root: Path = devices.ROOT) -> list[str] | Facts:
+def loaded_libraries(root: Path = devices.ROOT) -> list[str] | Unmeasurable:
     """Return the file names of the CUDA libraries that this process has loaded by now."""
     text = devices.read_text(root / "proc/self/maps")
     if text is None:
-        return unmeasurable("/proc/self/maps cannot be read")
+        return Unmeasurable("/proc/self/maps cannot be read")
     found = re.findall(r"/(lib(?:cuda|cudart|cudnn|cublas|cublasLt|cufft|cusolver|cusparse|nccl)\.so[.\d]*)", text)
     return sorted(set(found))
 
@@ -449,12 +432,12 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _onednn() -> bool | Facts:
+def _onednn() -> bool | Unmeasurable:
     """Return whether TensorFlow's operations run on oneDNN, which it decides by the processor's features."""
     try:
         from tensorflow.python.util import _pywrap_util_port as port  # noqa: PLC0415
     except ImportError as error:
-        return unmeasurable(f"this TensorFlow does not say: {error}")
+        return Unmeasurable(f"this TensorFlow does not say: {error}")
     return bool(port.IsMklEnabled())
 
 
@@ -492,25 +475,25 @@ def container(root: Path = devices.ROOT, environ: Mapping[str, str] = os.environ
     """Return the kind of container, its image's name and digest; kind "none" outside of one."""
     kind = devices.container_kind(root, environ)
     if kind is None:
-        outside = unmeasurable("not in a container")
+        outside = Unmeasurable("not in a container")
         return {"kind": "none", "image": outside, "digest": outside}
     file = image.file(environ)
     name = environ.get("CIFAR_IMAGE") or (file.name if file else None)
     return {
         "kind": kind,
-        "image": name or unmeasurable(f"{kind} does not tell", "set CIFAR_IMAGE"),
+        "image": name or Unmeasurable(f"{kind} does not tell", "set CIFAR_IMAGE"),
         "digest": _image_digest(environ),
     }
 
 
-def _image_digest(environ: Mapping[str, str]) -> str | Facts:
+def _image_digest(environ: Mapping[str, str]) -> str | Unmeasurable:
     """Return the digest of the image, or why this process cannot know it."""
     try:
         digest = image.digest(environ)
     except (OSError, ValueError) as error:
-        return unmeasurable(_without_user(str(error), environ))
+        return Unmeasurable(_without_user(str(error), environ))
     remedy = "set CIFAR_IMAGE_DIGEST" + (" or mount the folder of the image's file" if image.file(environ) else "")
-    return digest or unmeasurable("an image does not know its own digest", remedy)
+    return digest or Unmeasurable("an image does not know its own digest", remedy)
 
 
 def batch(environ: Mapping[str, str] = os.environ) -> Facts:
@@ -522,7 +505,7 @@ def batch(environ: Mapping[str, str] = os.environ) -> Facts:
         "lsf": ("LSB_JOBID", "LSB_HOSTS", "LSB_DJOB_NUMPROC"),
     }
     if system is None:
-        none = unmeasurable("not in a job of a batch system")
+        none = Unmeasurable("not in a job of a batch system")
         return {"system": "none", "job": none, "nodes": none, "cpus_per_task": none}
     job, nodes, cpus = names[system]
     listed = environ.get(nodes)
@@ -531,8 +514,8 @@ def batch(environ: Mapping[str, str] = os.environ) -> Facts:
     return {
         "system": system,
         "job": environ[job],
-        "nodes": listed or unmeasurable(f"{nodes} is not set"),
-        "cpus_per_task": environ.get(cpus) or unmeasurable(f"{cpus} is not set"),
+        "nodes": listed or Unmeasurable(f"{nodes} is not set"),
+        "cpus_per_task": environ.get(cpus) or Unmeasurable(f"{cpus} is not set"),
     }
 
 
@@ -551,7 +534,7 @@ def source(package: Path = PACKAGE) -> Facts:
     }
 
 
-def workload_digest(package: Path = PACKAGE) -> str | Facts:
+def workload_digest(package: Path = PACKAGE) -> str | Unmeasurable:
     """Return the SHA-256 of the workload's and the benchmarks' Python files, their names included.
 
     It is the same for a checkout and for an installed wheel, which has the benchmarks inside the package.  The
@@ -566,7 +549,7 @@ def workload_digest(package: Path = PACKAGE) -> str | Facts:
         if file.relative_to(folder).parts[0] != "evidence"
     }
     if not files:
-        return unmeasurable("neither cifar/workload nor benchmarks has a Python file")
+        return Unmeasurable("neither cifar/workload nor benchmarks has a Python file")
     # A length before each part keeps two different sets of files from reading alike.
     parts = ((name.encode(), file.read_bytes()) for name, file in sorted(files.items()))
     return _sha256(b"%d %s %d " % (len(name), name, len(text)) + text for name, text in parts)
@@ -575,7 +558,7 @@ def workload_digest(package: Path = PACKAGE) -> str | Facts:
 _BUILDS = {"tensorflow", "tensorflow-cpu"}
 
 
-def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
+def lock(folder: Path, packages: Mapping[str, str]) -> Facts | Unmeasurable:
     """Return the lock in `folder` that fits the installed TensorFlow, its digest, and how they differ.
 
     `differs` lists the installed packages whose version is not the lock's, and both builds of TensorFlow where both
@@ -588,7 +571,7 @@ def lock(folder: Path, packages: Mapping[str, str]) -> Facts:
     }
     if not locks:
         reason = f"there is no requirements-{kind}.txt beside the package; `installed` tells what was used"
-        return unmeasurable(reason, "run from a checkout, or from an image")
+        return Unmeasurable(reason, "run from a checkout, or from an image")
     file = next((file for file, pins in locks.items() if packages.get(name) in pins.get(name, ())), next(iter(locks)))
     pins = locks[file]
     differs = sorted(name for name, version in packages.items() if version not in pins.get(name, {version}))
@@ -606,19 +589,20 @@ def _pins(file: Path) -> dict[str, set[str]]:
     return pins
 
 
-def _version() -> str | Facts:
+def _version() -> str | Unmeasurable:
     try:
         return metadata.version("cifar-bench")
     except metadata.PackageNotFoundError:
-        return unmeasurable("cifar-bench is not installed, it runs from its checkout")
+        return Unmeasurable("cifar-bench is not installed, it runs from its checkout")
 
 
 def _commit_of_image(environ: Mapping[str, str] = os.environ) -> Facts | None:
     """Return commit and dirty as the image's recipe was told them, or None outside of our images."""
     revision = environ.get("CIFAR_REVISION")
     if revision == "unknown":
-        why = ("the image was built without its commit", "build it with --build-arg REVISION=$(git rev-parse HEAD)")
-        return {"commit": unmeasurable(*why), "dirty": unmeasurable(*why)}
+        remedy = "build it with --build-arg REVISION=$(git rev-parse HEAD)"
+        why = Unmeasurable("the image was built without its commit", remedy)
+        return {"commit": why, "dirty": why}
     return {"commit": revision.removesuffix("-dirty"), "dirty": revision.endswith("-dirty")} if revision else None
 
 
@@ -628,17 +612,17 @@ def _commit(folder: Path) -> Facts:
         top = _git(folder, "rev-parse", "--show-toplevel")
         if Path(top).resolve() != folder.resolve():  # the environment may lie inside another project's checkout
             reason = "the package is installed, it does not run from a checkout"
-            return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
-        dirty: bool | Facts = bool(_git(folder, "status", "--porcelain"))
+            return {"commit": Unmeasurable(reason), "dirty": Unmeasurable(reason)}
+        dirty: bool | Unmeasurable = bool(_git(folder, "status", "--porcelain"))
     except (OSError, ValueError) as error:
         reason = f"git does not tell: {_without_user(str(error))}"
-        return {"commit": unmeasurable(reason), "dirty": unmeasurable(reason)}
+        return {"commit": Unmeasurable(reason), "dirty": Unmeasurable(reason)}
     try:
         commit = _git(folder, "rev-parse", "--verify", "HEAD")
     except (OSError, ValueError):
-        return {"commit": unmeasurable("the checkout has no commit yet"), "dirty": dirty}
+        return {"commit": Unmeasurable("the checkout has no commit yet"), "dirty": dirty}
     if not COMMIT.fullmatch(commit):
-        return {"commit": unmeasurable(f"git answers {commit[:100]!r}, which is no commit"), "dirty": dirty}
+        return {"commit": Unmeasurable(f"git answers {commit[:100]!r}, which is no commit"), "dirty": dirty}
     return {"commit": commit, "dirty": dirty}
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cifar import cli
 from cifar.measure import campaign, devices, doctor, environment, image
+from cifar.record.unmeasurable import as_json
 
 KERNEL = {
     "proc/self/cgroup": "5:memory:/job\n4:cpu,cpuacct:/job\n0::/job/task\n",
@@ -98,7 +99,7 @@ def test_any_node(tally, tmp_path_factory):
         facts = {"node": environment.node(root), "load": environment.load_now(root)}
         facts |= {"container": environment.container(root, environ), "batch": environment.batch(environ)}
         facts |= {"variables": environment.variables(environ), "nvidia": environment.nvidia(CPU, None, environ, root)}
-        written = environment.written_out(facts)
+        written = as_json(facts)
         json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
         assert devices.least(devices.allotment(root, environ)) >= 1
         assert devices.explain(devices.seen(root, environ)).remedy

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from cifar.measure import devices
-from cifar.measure.devices import GpuFacts, Missing
+from cifar.measure.devices import GpuFacts
 
 
 def write(root, path, text=""):
@@ -327,35 +327,6 @@ def test_explain(facts, words):
     assert "^^^" not in reason
 
 
-@pytest.mark.parametrize(
-    ("value", "missing"),
-    [
-        ({"reason": "a: b", "remedy": "c"}, Missing("a: b", "c")),
-        (["a", "c"], Missing("a", "c")),
-        (Missing("a", "c"), Missing("a", "c")),
-        ("no driver: load one.", Missing("no driver: load one.")),
-    ],
-)
-def test_missing_is_read(value, missing):
-    """A reason with its remedy is read as it is written, and as older files have it: one text."""
-    assert Missing.read(value) == missing
-
-
-@pytest.mark.parametrize(
-    "value", [None, 7, [], ["a"], {"reason": "a"}, {"reason": 1, "remedy": "b"}, {"unmeasurable": "x"}]
-)
-def test_no_missing(value):
-    """Anything else is refused."""
-    with pytest.raises(ValueError, match="no reason and remedy"):
-        Missing.read(value)
-
-
-def test_missing_is_a_sentence():
-    """As text it says both, with one full stop."""
-    assert str(Missing("a: b.", "c.")) == "a: b: c."
-    assert str(Missing("a.")) == "a."
-
-
 class TestObserve:
     """The facts behind a missing GPU."""
 
@@ -440,7 +411,8 @@ class TestSurvey:
         """There is always the CPU, and either a GPU or the reason why not; the campaign's process stays light."""
         code = (
             "import json, sys\nfrom cifar.measure import devices\nfound = devices.survey()\n"
-            "print(json.dumps([found.devices, found.missing_gpu, 'tensorflow' in sys.modules]))"
+            "reason = str(found.missing_gpu) if found.missing_gpu else None\n"
+            "print(json.dumps([found.devices, reason, 'tensorflow' in sys.modules]))"
         )
         names, reason, loaded = json.loads(fresh(code).stdout)
         assert names in (["cpu"], ["cpu", "gpu"])

@@ -13,6 +13,7 @@ import pytest
 
 from cifar.measure import devices, environment
 from cifar.measure.devices import Device
+from cifar.record.unmeasurable import Unmeasurable, as_json
 
 CPU = Device("cpu", "/device:CPU:0", "cpu", 2)
 GPU = Device("gpu", "/device:GPU:0", "gpu", 2, number=0, model="NVIDIA H100 80GB HBM3")
@@ -206,7 +207,7 @@ class TestCollect:
     def test_the_gpu_is_the_nodes(self, processes):
         """CPU and GPU of one node have one fingerprint, with the models' names; unmeasurable GPUs give None."""
         facts, _ = processes[0]
-        h100, unknown = {"name": "NVIDIA H100"}, environment.unmeasurable("fell off the bus")
+        h100, unknown = {"name": "NVIDIA H100"}, {"unmeasurable": "fell off the bus"}
         node = {**facts, "driver": {"version": "550.54"}, "gpus": [h100, h100, unknown]}
         on_gpu = {**node, "device": {**facts["device"], "kind": "gpu", "name": "gpu", "gpu": "NVIDIA H100"}}
         assert environment.fingerprint(node) == environment.fingerprint(on_gpu)
@@ -244,7 +245,7 @@ def test_json_of_unmeasurable_facts(tmp_path):
         "lock": environment.lock(tmp_path, {}),
         "variables": environment.variables({"CUDA_VISIBLE_DEVICES": "\x1b[31m"}),
     }
-    assert json.dumps(environment.written_out(facts), indent=1) == FACTS
+    assert json.dumps(as_json(facts), indent=1) == FACTS
 
 
 class TestNode:
@@ -266,7 +267,7 @@ class TestNode:
 
     def test_governor(self, tmp_path):
         """One governor is named once, several all; none is unmeasurable."""
-        assert "unmeasurable" in environment.governor(tmp_path)
+        assert environment.governor(tmp_path).reason
         for number, name in enumerate(("performance", "performance", "powersave")):
             write(tmp_path, f"sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor", f"{name}\n")
         assert environment.governor(tmp_path) == "performance,powersave"
@@ -289,7 +290,7 @@ class TestNode:
         """Where the kernel tells nothing, every fact is still there, with the reason why it has no value."""
         facts = environment.node(tmp_path)
         for name in ("governor", "boost", "hyperthreading", "huge_pages", "os"):
-            assert facts[name]["unmeasurable"]
+            assert facts[name].reason
         assert facts["memory_limit_bytes"] == "no limit"
         assert holes(facts) == []
 
@@ -307,7 +308,7 @@ class TestNode:
 
     def test_load(self, tmp_path):
         """The load is read as numbers, and an unreadable one is no zero."""
-        assert environment.load_now(tmp_path)["unmeasurable"]
+        assert environment.load_now(tmp_path).reason
         write(tmp_path, "proc/loadavg", "0.52 1.58 0.59 3/467 12345\n")
         assert environment.load_now(tmp_path) == {
             "minutes_1": 0.52,
@@ -401,7 +402,7 @@ class TestNvidia:
         found = environment.nvidia(GPU, nvml(**{**calls, **kept}), {})
         assert found["gpus"][0].keys() == environment.nvidia(GPU, nvml(), {})["gpus"][0].keys()
         facts = [*found["gpus"][0].values(), found["driver"]["version"], found["driver"]["cuda"]]
-        assert facts == [{"unmeasurable": "Not Supported"}] * len(facts)
+        assert facts == [Unmeasurable("Not Supported")] * len(facts)
 
     def test_no_library(self, tmp_path):
         """Where the library does not work beside a driver that does, its own words are the reason."""
@@ -410,8 +411,8 @@ class TestNvidia:
             write(tmp_path, path)
 
         found = environment.nvidia(CPU, nvml(nvmlInit=no_library), {}, tmp_path)
-        assert "Not Found" in found["gpus"]["unmeasurable"]
-        assert "nvidia-smi" in found["gpus"]["remedy"]
+        assert "Not Found" in found["gpus"].reason
+        assert "nvidia-smi" in found["gpus"].remedy
         assert found["driver"]["version"] == found["gpus"]
 
     @pytest.mark.parametrize("exposed", [True, False])
@@ -422,7 +423,7 @@ class TestNvidia:
             write(tmp_path, "proc/driver/nvidia/version", "NVRM version: NVIDIA Kernel Module  560.35.03  Fri Aug\n")
         found = environment.nvidia(CPU, nvml(nvmlInit=no_library), {}, tmp_path)
         why = devices.explain(devices.seen(tmp_path, {}))
-        assert environment.missing(found["gpus"]) == why
+        assert found["gpus"] == why
         assert ("--gpus all" in why.remedy) is not exposed
 
     @pytest.mark.parametrize(
@@ -442,7 +443,7 @@ class TestNvidia:
     def test_hidden(self):
         """Where every GPU is hidden, the reason names the variable."""
         found = environment.nvidia(CPU, nvml(), {"CUDA_VISIBLE_DEVICES": ""})
-        assert "CUDA_VISIBLE_DEVICES=''" in found["gpus"]["unmeasurable"]
+        assert "CUDA_VISIBLE_DEVICES=''" in found["gpus"].reason
 
     def test_a_gpu_that_is_lost(self):
         """One GPU that cannot be reached keeps its place in the list, with the reason."""
@@ -453,7 +454,7 @@ class TestNvidia:
             return f"index {number}"
 
         found = environment.nvidia(GPU, nvml(nvmlDeviceGetHandleByIndex=handle), {})
-        assert found["gpus"][0] == {"unmeasurable": "GPU is lost", "remedy": "reset the GPU or reboot the node"}
+        assert found["gpus"][0] == Unmeasurable("GPU is lost", "reset the GPU or reboot the node")
         assert found["gpus"][1]["name"] == "NVIDIA H100 at index 1"
 
     def test_a_name_that_no_gpu_has(self):
@@ -463,7 +464,7 @@ class TestNvidia:
             raise pynvml.NVMLError_NotFound
 
         found = environment.nvidia(GPU, nvml(nvmlDeviceGetHandleByUUID=handle), {"CUDA_VISIBLE_DEVICES": "GPU-9"})
-        assert "set CUDA_VISIBLE_DEVICES" in found["gpus"][0]["remedy"]
+        assert "set CUDA_VISIBLE_DEVICES" in found["gpus"][0].remedy
 
     def test_a_name_cut_short(self):
         """The beginning of one GPU's UUID names it, as CUDA takes it; that of two GPUs does not."""
@@ -500,7 +501,7 @@ class TestNvidia:
     def test_processes_as_the_host_numbers_them(self):
         """In a container this process cannot tell which one it is, and does not guess."""
         library = nvml(nvmlDeviceGetComputeRunningProcesses=lambda _: [SimpleNamespace(pid=1)])
-        assert "unmeasurable" in environment.nvidia(GPU, library, {})["gpus"][0]["other_processes"]
+        assert environment.nvidia(GPU, library, {})["gpus"][0]["other_processes"].reason
 
     @pytest.mark.parametrize(
         ("bits", "words"),
@@ -522,7 +523,7 @@ def test_loaded_libraries(tmp_path):
     names = ["/home/ada/nvidia/cudnn/lib/libcudnn.so.9", "/usr/lib/libcuda.so.550.54.15", "/usr/lib/libc.so.6"]
     write(tmp_path, "proc/self/maps", "".join(f"{line}{name}\n" for name in [*names, names[0]]))
     assert environment.loaded_libraries(tmp_path) == ["libcuda.so.550.54.15", "libcudnn.so.9"]
-    assert environment.loaded_libraries(tmp_path / "nowhere") == {"unmeasurable": "/proc/self/maps cannot be read"}
+    assert environment.loaded_libraries(tmp_path / "nowhere") == Unmeasurable("/proc/self/maps cannot be read")
 
 
 def test_variables():
@@ -555,7 +556,7 @@ class TestContainer:
     def test_none(self, tmp_path):
         """Outside of a container nothing is missing and everything says so."""
         facts = environment.container(tmp_path, {})
-        assert facts == {"kind": "none", "image": facts["digest"], "digest": {"unmeasurable": "not in a container"}}
+        assert facts == {"kind": "none", "image": facts["digest"], "digest": Unmeasurable("not in a container")}
 
     def test_apptainer(self, tmp_path):
         """Apptainer names its image, of which the file's name is kept; the digest comes from who started it."""
@@ -566,18 +567,16 @@ class TestContainer:
     def test_apptainer_without_a_digest(self, tmp_path):
         """Where the image's file cannot be seen from inside, or is none, the record says that and what to do."""
         unseen = environment.container(tmp_path, {"APPTAINER_CONTAINER": "/elsewhere/cifar.sif"})
-        assert "mount the folder" in unseen["digest"]["remedy"]
+        assert "mount the folder" in unseen["digest"].remedy
         other = write(tmp_path, "cifar.sif", "text")
-        assert (
-            "no image" in environment.container(tmp_path, {"APPTAINER_CONTAINER": str(other)})["digest"]["unmeasurable"]
-        )
+        assert "no image" in environment.container(tmp_path, {"APPTAINER_CONTAINER": str(other)})["digest"].reason
 
     def test_docker(self, tmp_path):
         """Docker tells a container neither its image nor the digest: both say how to pass them on."""
         write(tmp_path, ".dockerenv")
         facts = environment.container(tmp_path, {})
-        assert "CIFAR_IMAGE" in facts["image"]["remedy"]
-        assert "CIFAR_IMAGE_DIGEST" in facts["digest"]["remedy"]
+        assert "CIFAR_IMAGE" in facts["image"].remedy
+        assert "CIFAR_IMAGE_DIGEST" in facts["digest"].remedy
 
 
 class TestGit:
@@ -603,7 +602,7 @@ class TestGit:
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setattr(environment, "GIT_SECONDS", 1.0)
         facts = environment.source()
-        assert reason in facts["commit"]["unmeasurable"]
+        assert reason in facts["commit"].reason
         assert facts["dirty"] == facts["commit"]
 
     def test_checkout_in_latin_1(self, tmp_path):
@@ -631,7 +630,7 @@ class TestRevision:
     def test_not_told(self, monkeypatch):
         """An image that was built without being told says how to tell it."""
         monkeypatch.setenv("CIFAR_REVISION", "unknown")
-        assert "REVISION=$(git rev-parse HEAD)" in environment.source()["commit"]["remedy"]
+        assert "REVISION=$(git rev-parse HEAD)" in environment.source()["commit"].remedy
 
 
 class TestBatch:
@@ -641,15 +640,13 @@ class TestBatch:
         """Outside of a job the system is none and the rest unmeasurable."""
         facts = environment.batch({})
         assert facts["system"] == "none"
-        assert (
-            facts["job"] == facts["nodes"] == facts["cpus_per_task"] == {"unmeasurable": facts["job"]["unmeasurable"]}
-        )
+        assert facts["job"] == facts["nodes"] == facts["cpus_per_task"] == Unmeasurable(facts["job"].reason)
 
     def test_slurm(self):
         """A job of Slurm is known by its number; what it does not set is unmeasurable."""
         facts = environment.batch({"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]"})
         assert (facts["system"], facts["job"], facts["nodes"]) == ("slurm", "7", "n[1-2]")
-        assert facts["cpus_per_task"] == {"unmeasurable": "SLURM_CPUS_PER_TASK is not set"}
+        assert facts["cpus_per_task"] == Unmeasurable("SLURM_CPUS_PER_TASK is not set")
 
     def test_pbs(self, tmp_path):
         """PBS lists its nodes in a file, one line a processor."""
@@ -701,7 +698,7 @@ class TestSource:
 
     def test_no_workload(self, tmp_path):
         """Without any file there is no digest of nothing."""
-        assert "unmeasurable" in environment.workload_digest(tmp_path / "cifar")
+        assert environment.workload_digest(tmp_path / "cifar").reason
 
     def test_lock(self, tmp_path):
         """The lock of the installed TensorFlow is named with its digest and the packages that depart from it."""
@@ -724,17 +721,17 @@ class TestSource:
         assert environment.lock(tmp_path, packages) == found
         older = environment.lock(tmp_path, packages | {"tensorflow-cpu": "2.19.1"})
         assert (older["file"], older["differs"]) == ("requirements-cpu-2.19.txt", ["keras"])
-        assert "requirements-cuda.txt" in environment.lock(tmp_path, {"tensorflow": "2.21.0"})["unmeasurable"]
+        assert "requirements-cuda.txt" in environment.lock(tmp_path, {"tensorflow": "2.21.0"}).reason
         both = environment.lock(tmp_path, packages | {"tensorflow": "2.21.0"})
         assert both["differs"] == ["keras", "tensorflow", "tensorflow-cpu"]
 
     def test_commit(self, package):
         """Commit and dirty are the checkout's; a checkout without a commit, and none at all, say so."""
         root = package.parent
-        assert "unmeasurable" in environment.source(package)["commit"]
+        assert environment.source(package)["commit"].reason
         git(root, "init", "-q")
         young = environment.source(package)
-        assert young["commit"] == {"unmeasurable": "the checkout has no commit yet"}
+        assert young["commit"] == Unmeasurable("the checkout has no commit yet")
         assert young["dirty"] is True
         git(root, "add", ".")
         git(root, "commit", "-q", "-m", "all")
@@ -747,7 +744,7 @@ class TestSource:
         """An environment that lies in somebody else's checkout does not borrow its commit."""
         git(package.parent, "init", "-q")
         write(package, "site/cifar/workload/model.py")
-        assert "it does not run from a checkout" in environment.source(package / "site/cifar")["commit"]["unmeasurable"]
+        assert "it does not run from a checkout" in environment.source(package / "site/cifar")["commit"].reason
 
     def test_installed_packages(self):
         """Two digests of the same packages are equal, and names are in their normal form."""
