@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cifar.measure import devices, environment, meter, process
+from cifar.measure import devices, environment, meter
+from cifar.node import computer, process
 from cifar.record import files
+from cifar.record.fingerprint import fingerprint
 from cifar.record.text import plain
 from cifar.record.unmeasurable import as_json
 from cifar.workload import dataset as datasets
@@ -116,7 +118,7 @@ class RunRecord:
             "started": _now(),
             "finished": None,
             "failures": [],
-            "fingerprint": environment.fingerprint(facts),
+            "fingerprint": fingerprint(facts),
             "environment": facts,
         }
 
@@ -138,7 +140,7 @@ class RunRecord:
         """
         told = bool(self._kept or self._ours["failures"])
         self._ours.update(complete=complete and told, finished=_now())
-        self._ours["environment"]["load_at_end"] = as_json(environment.load_now())
+        self._ours["environment"]["load_at_end"] = as_json(computer.load_now())
         self.write()
 
     def write(self):

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from cifar.measure import process
+from cifar.node import process
 from cifar.workload import dataset as datasets
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator, ahead

@@ -12,7 +12,7 @@ import pytest
 import cifar
 
 PACKAGE = Path(cifar.__file__).parent
-HEAVY = ("tensorflow", "keras")
+HEAVY = ("tensorflow", "keras", "jax", "torch")
 
 
 def imported(path):
@@ -29,10 +29,11 @@ def imported(path):
 @pytest.mark.parametrize(
     ("part", "unknown"),
     [
-        ("record", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("record", ("cifar.node", "cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("node", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
         ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
         ("measure", ("cifar.workload", "cifar.report", "cifar.cli")),
-        ("report", ("cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
+        ("report", ("cifar.node", "cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
     ],
 )
 def test_arrows(part, unknown):

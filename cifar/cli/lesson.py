@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cifar.cli.data import ready
 from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, console, interruptible, new_folder, say, take_devices
 from cifar.cli.train import claim, seed, use_tensorflow
-from cifar.measure import process
+from cifar.node import process
 from cifar.record import files
 from cifar.record.runfolder import MOST_EPOCHS
 from cifar.record.unmeasurable import Unmeasurable
@@ -43,17 +43,18 @@ def _devices(_options: argparse.Namespace) -> int:
         raise ValueError(message)
     from rich.table import Table  # noqa: PLC0415
 
-    from cifar.measure import devices, environment  # noqa: PLC0415
+    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.node import computer, gpus, packages  # noqa: PLC0415
 
-    facts, node = devices.observe(), environment.node()
+    facts, node = devices.observe(), computer.describe()
     table = Table(title="Devices")
     for column in ("--device", "model", "processors", "memory"):
         table.add_column(column)
     allotted = f"{node['cpus']} of {node['logical_cores']}"
     table.add_row("cpu", _fact(node["cpu_model"]), allotted, _gibibytes(node["memory_bytes"]))
-    gpus = environment.nvidia(devices.Device("cpu", "/device:CPU:0", "cpu", node["cpus"]))["gpus"]
+    listed = gpus.nvidia()["gpus"]
     if facts.computes:
-        for number, gpu in enumerate(gpus if isinstance(gpus, list) else [{}] * len(facts.gpus)):
+        for number, gpu in enumerate(listed if isinstance(listed, list) else [{}] * len(facts.gpus)):
             known = {} if isinstance(gpu, Unmeasurable) else gpu
             name, memory = known.get("name"), known.get("memory_bytes")
             table.add_row(f"gpu:{number}" if number else "gpu", _fact(name), "", _gibibytes(memory))
@@ -63,7 +64,7 @@ def _devices(_options: argparse.Namespace) -> int:
     else:
         print(f"No GPU: {devices.explain(facts)}")
         print("All that runs here runs on the CPU.")
-    versions = dict(environment.installed())
+    versions = dict(packages.installed())
     names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "h5py", "cifar-bench")
     shown = [f"{name} {versions[name]}" for name in names if name in versions]
     print(f"Versions: Python {sys.version.split()[0]}, {', '.join(shown)}")

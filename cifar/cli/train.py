@@ -156,7 +156,8 @@ def _train(options: argparse.Namespace) -> int:
 
 def _epochs(run: Run, device: Device, data: Path | None) -> None:
     """Train and print as many epochs as are asked for."""
-    from cifar.measure import energy, placement  # noqa: PLC0415
+    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.node import energy  # noqa: PLC0415
     from cifar.record.unmeasurable import as_json  # noqa: PLC0415
     from cifar.workload import course  # noqa: PLC0415
 
@@ -164,7 +165,7 @@ def _epochs(run: Run, device: Device, data: Path | None) -> None:
     with device.scope(), progress_bar() as progress:
         path, audit = course.check_dataset(run, data), placement.Audit(device)
         run.facts["placement"] = audit.operations
-        counter = energy.counter(device)
+        counter = energy.counter(device.number)
         if isinstance(counter, energy.Counter):
             run.facts["energy"], joules = counter.whose, counter.joules
         else:
@@ -177,6 +178,7 @@ def _epochs(run: Run, device: Device, data: Path | None) -> None:
 def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]]:
     """A folder, its device, and what makes a run there; whatever is wrong is told before the folder is touched."""
     from cifar.measure import environment  # noqa: PLC0415
+    from cifar.record.fingerprint import fingerprint  # noqa: PLC0415
     from cifar.workload import course, dataset  # noqa: PLC0415
 
     if options.out:
@@ -200,7 +202,7 @@ def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]
                 force=options.force,
                 facts={
                     "asked": {"epochs": options.epochs or _EPOCHS, "until": options.until},
-                    "fingerprint": environment.fingerprint(facts),
+                    "fingerprint": fingerprint(facts),
                     "environment": facts,
                 },
             )
@@ -214,6 +216,7 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
     ValueError where something else is asked for than what it began with.
     """
     from cifar.measure import environment  # noqa: PLC0415
+    from cifar.record.fingerprint import fingerprint  # noqa: PLC0415
     from cifar.workload import course, dataset  # noqa: PLC0415
 
     if options.out is None:
@@ -227,7 +230,7 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
             raise ValueError(message)
     path = course.check_dataset(run, options.dataset)
     device = claim(run.facts["device"], deterministic=run.facts["deterministic"])
-    course.check_place(run, environment.fingerprint(environment.collect(device, dataset.describe(path))))
+    course.check_place(run, fingerprint(environment.collect(device, dataset.describe(path))))
 
     def reopened() -> Run:
         again = course.load(options.out)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifar.measure import devices, environment, process
-from cifar.measure.devices import Device
+from cifar.measure import devices, source
+from cifar.node import allotment, computer, container, gpus, kernel, memory, packages, process
 from cifar.record import files
 from cifar.record.text import plain
 from cifar.record.unmeasurable import Unmeasurable
@@ -58,7 +58,7 @@ class Node:
     """What is written, and where: `results`, `data`; None: where it is kept if nobody says otherwise."""
     device: str | None = None
     """cpu or gpu where only one of them matters; a GPU that is asked for and missing is a failure."""
-    root: Path = devices.ROOT
+    root: Path = kernel.ROOT
     """The folder that /proc, /sys and /dev are read from."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     path: Sequence[str] = tuple(sys.path)
@@ -108,7 +108,7 @@ def _unknown(check: str, fact: Unmeasurable) -> Finding:
 
 def _container(node: Node) -> Iterator[Finding]:
     """Whether results can name the image that they were measured in; nothing outside of a container."""
-    found = environment.container(node.root, node.environ)
+    found = container.container(node.root, node.environ)
     if found["kind"] == "none":
         return
     for fact in (found["image"], found["digest"]):
@@ -121,7 +121,7 @@ def _container(node: Node) -> Iterator[Finding]:
 
 def _locked() -> Finding:
     """Whether the packages are those of the lock."""
-    lock = environment.lock(environment.PACKAGE.parent / "containers", dict(environment.installed()))
+    lock = source.lock(source.PACKAGE.parent / "containers", dict(packages.installed()))
     if isinstance(lock, Unmeasurable):
         return _unknown("packages", lock)
     if not lock["differs"]:
@@ -132,13 +132,13 @@ def _locked() -> Finding:
 
 def _foreign(node: Node) -> Finding:
     """Whether Python finds packages that belong to something else: the host's, under a container's feet."""
-    ours = (sys.prefix, sys.base_prefix, str(environment.PACKAGE.parent))
+    ours = (sys.prefix, sys.base_prefix, str(source.PACKAGE.parent))
     foreign = [entry for entry in node.path if entry and not entry.startswith(ours)]
-    names = sorted({name for name, _ in environment.distributions(foreign)})
+    names = sorted({name for name, _ in packages.distributions(foreign)})
     folders = [entry for entry in foreign if any(Path(entry).glob("*/__init__.py")) or _shadows(Path(entry))]
     if not (names or folders):
         return Finding("foreign packages", "pass", f"none; all are under {sys.prefix}")
-    contained = devices.container_kind(node.root, node.environ) is not None
+    contained = container.container_kind(node.root, node.environ) is not None
     return Finding(
         "foreign packages",
         "fail" if contained else "warn",
@@ -225,12 +225,12 @@ def _last_words(done: process.Finished, seconds: float) -> str:
 
 def _processors(node: Node) -> Finding:
     """Whether there is more than one processor, and what was promised is there."""
-    allotment = devices.allotment(node.root, node.environ)
-    least = devices.least(allotment)
-    limits = ", ".join(f"{name} {limit}" for name, limit in allotment.items() if limit is not None)
+    granted = allotment.limits(node.root, node.environ)
+    least = allotment.least(granted)
+    limits = ", ".join(f"{name} {limit}" for name, limit in granted.items() if limit is not None)
     said = f"{least} to compute with ({limits})"
-    usable = min(limit for name in ("affinity", "cgroup") if (limit := allotment[name]) is not None)
-    promised = max((limit for name in ("SLURM_CPUS_PER_TASK", "NCPUS") if (limit := allotment[name])), default=0)
+    usable = min(limit for name in ("affinity", "cgroup") if (limit := granted[name]) is not None)
+    promised = max((limit for name in ("SLURM_CPUS_PER_TASK", "NCPUS") if (limit := granted[name])), default=0)
     if promised > usable:
         remedy = "start the program as the job's task (with Slurm: `srun --cpus-per-task=$SLURM_CPUS_PER_TASK`)"
         return Finding("processors", "warn", f"{promised} are allotted, but only {usable} can be used: {said}", remedy)
@@ -242,8 +242,8 @@ def _processors(node: Node) -> Finding:
 
 def _memory(node: Node) -> Finding:
     """Whether a run fits into memory: it takes up to 2 GiB."""
-    limit = devices.cgroup_memory_limit(node.root)
-    free = devices.memory("MemAvailable", node.root)
+    limit = memory.cgroup_limit(node.root)
+    free = memory.memory("MemAvailable", node.root)
     known = [number for number in (limit, free) if number is not None]
     if not known:
         return Finding("memory", "unknown", "/proc/meminfo does not tell how much is available")
@@ -296,7 +296,7 @@ def _folder(node: Node, name: str, folder: Path | None) -> Finding:
 def _file_system(root: Path, folder: Path) -> str:
     """The kind of file system that `folder` lies on."""
     kinds = {}
-    for line in (devices.read_text(root / "proc/self/mountinfo", "surrogateescape") or "").splitlines():
+    for line in (kernel.read_text(root / "proc/self/mountinfo", "surrogateescape") or "").splitlines():
         before, _, after = (part.split() for part in line.partition(" - "))
         if len(before) > _MOUNT_POINT and after:
             kinds[_unescaped(before[_MOUNT_POINT])] = after[0]
@@ -315,8 +315,8 @@ def _unescaped(path: str) -> str:
 
 def _clock(node: Node) -> Finding:
     """Whether the processor's clock is free to rise and not held back to save power."""
-    governor, boost = environment.governor(node.root), environment.boost(node.root)
-    driver = devices.read_text(node.root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
+    governor, boost = computer.governor(node.root), computer.boost(node.root)
+    driver = kernel.read_text(node.root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
     if isinstance(governor, Unmeasurable):
         return _unknown("clock", governor)
     turbo = "turbo unknown" if isinstance(boost, Unmeasurable) else f"turbo {'on' if boost else 'off'}"
@@ -329,10 +329,10 @@ def _clock(node: Node) -> Finding:
 
 def _load(node: Node) -> Finding:
     """Whether others compute on the node."""
-    load = environment.load_now(node.root)
+    load = computer.load_now(node.root)
     if isinstance(load, Unmeasurable):
         return _unknown("load", load)
-    cores = devices.processors()
+    cores = allotment.processors()
     said = f"{load['minutes_1']:.1f} runnable tasks in the last minute on {cores} processors"
     if load["minutes_1"] > max(0.5, cores / 4):
         return Finding("load", "warn", said, "wait, end what runs, or take the node alone (Slurm: --exclusive)")
@@ -378,8 +378,8 @@ def _gpu_side(node: Node, *, asked: bool) -> Iterator[Finding]:
 
 def _gpus(node: Node) -> list[Mapping[str, Any] | Unmeasurable]:
     """What NVIDIA's management library says of each GPU."""
-    gpus = environment.nvidia(Device("cpu", "/device:CPU:0", "cpu", 1), environ=node.environ, root=node.root)["gpus"]
-    return gpus if isinstance(gpus, list) else []
+    listed = gpus.nvidia(environ=node.environ, root=node.root)["gpus"]
+    return listed if isinstance(listed, list) else []
 
 
 def _driver(facts: GpuFacts) -> Finding:
@@ -522,7 +522,7 @@ def _libraries(node: Node) -> Iterator[Finding]:
         places = [*(folder / library for folder in folders), *_packaged(node.path, library)]
         found[library] = next((str(place) for place in places if place.exists()), None)
     problems = _problems(node, [place for place in found.values() if place])
-    versions = dict(environment.installed())
+    versions = dict(packages.installed())
     for package, library in LIBRARIES.items():
         place = found[library]
         version = next((versions[name] for name in sorted(versions) if re.fullmatch(rf"{package}(-cu\d+)?", name)), "")

@@ -6,7 +6,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from cifar.measure import campaign, environment
+from cifar.measure import campaign, source
+from cifar.node.container import container
 from cifar.record import files
 from cifar.record.text import plain
 from cifar.record.unmeasurable import as_json
@@ -81,7 +82,7 @@ def _object(fact: object) -> bool:
 
 
 def _commit(fact: object) -> bool:
-    return isinstance(fact, str) and environment.COMMIT.fullmatch(fact) is not None
+    return isinstance(fact, str) and source.COMMIT.fullmatch(fact) is not None
 
 
 def _digest(fact: object) -> bool:
@@ -224,9 +225,7 @@ def differences(facts: Facts, dataset: str) -> list[str]:
 
     `dataset` is the digest of the data that is prepared here.
     """
-    now = as_json(
-        {"source": environment.source(), "container": environment.container(), "dataset": {"digest": dataset}}
-    )
+    now = as_json({"source": source.describe(), "container": container(), "dataset": {"digest": dataset}})
     places = {
         "the workloads' source": ("source", "workload"),
         "the commit": ("source", "commit"),
