@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from cifar.data import dataset as datasets
-from cifar.measure import devices, environment, meter, process
+from cifar.measure import devices, environment, meter
+from cifar.node import computer, process
 from cifar.record.text import plain
+from cifar.record.unmeasurable import as_json
 from cifar.record.writing import RunRecord
 
 RECORD = pytest.StashKey[RunRecord]()
@@ -94,7 +96,7 @@ def pytest_sessionfinish(session, exitstatus):
     """Close the record; it stays incomplete where the session was cut short."""
     if record := session.config.stash.get(RECORD, None):
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        record.close(complete=ended, load_at_end=environment.load_now())
+        record.close(complete=ended, load_at_end=as_json(computer.load_now()))
 
 
 def _begin(config, path):

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from cifar.data import dataset as datasets
-from cifar.measure import process
+from cifar.node import process
 from cifar.workload import cost, model, training
 from cifar.workload.generator import DataGenerator, ahead
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from cifar.measure import process
+from cifar.node import process
 from cifar.workload import model, training
 from cifar.workload.generator import DataGenerator
 

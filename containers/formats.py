@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cifar.measure.image import sif_digest
+from cifar.node.image import sif_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

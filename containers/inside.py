@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from formats import Format, Job, Sif, say
 
 from cifar.measure.doctor import LIBRARIES
-from cifar.measure.environment import workload_digest
+from cifar.measure.source import workload_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

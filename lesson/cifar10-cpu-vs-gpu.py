@@ -57,8 +57,8 @@ print("No GPU:", survey.missing_gpu) if survey.missing_gpu else print("The GPU c
 #
 # <details><summary>Solution</summary>
 #
-# `devices.allotment()` lists every limit: the scheduler's mask, the cgroup, the batch system. The least of them counts:
-# `devices.allotted_cpus()`.
+# `allotment.limits()` lists every limit: the scheduler's mask, the cgroup, the batch system. The least of them counts:
+# `allotment.allotted_cpus()`.
 #
 # </details>
 

@@ -12,19 +12,20 @@ import pytest
 import cifar
 
 PACKAGE = Path(cifar.__file__).parent
-HEAVY = ("tensorflow", "keras")
+HEAVY = ("tensorflow", "keras", "jax", "torch")
 KNOWS = {
     "record": (),
     "statistics": (),
+    "node": ("record",),
     "data": ("record",),
     "workload": ("data", "record"),
-    "measure": ("record", "statistics"),
+    "measure": ("node", "record", "statistics"),
     "report": ("record", "statistics"),
-    "lesson": ("data", "workload", "measure", "record", "report"),
-    "cli": ("data", "workload", "measure", "record", "statistics", "report", "lesson"),
+    "lesson": ("node", "data", "workload", "measure", "record", "report"),
+    "cli": ("node", "data", "workload", "measure", "record", "statistics", "report", "lesson"),
 }
 """Which rooms each room may import."""
-READING = ("record", "statistics", "data", "report")
+READING = ("record", "statistics", "node", "data", "report")
 """Rooms that work where TensorFlow is not installed."""
 
 

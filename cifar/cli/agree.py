@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cifar.cli.data import ready
 from cifar.cli.terminal import MissingDeviceError, check_new, console
 from cifar.cli.train import GATE, claim, use_tensorflow
-from cifar.measure import process
+from cifar.node import process
 from cifar.record import files
 from cifar.record.text import plain
 

@@ -11,6 +11,7 @@ from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, console, interrupt
 from cifar.cli.train import claim, seed, use_tensorflow
 from cifar.lesson import parts as lessons
 from cifar.record import files
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     import argparse
@@ -34,26 +35,28 @@ def _devices(_options: argparse.Namespace) -> int:
         raise ValueError(message)
     from rich.table import Table  # noqa: PLC0415
 
-    from cifar.measure import devices, environment  # noqa: PLC0415
+    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.node import computer, gpus, packages  # noqa: PLC0415
 
-    facts, node = devices.observe(), environment.node()
+    facts, node = devices.observe(), computer.describe()
     table = Table(title="Devices")
     for column in ("--device", "model", "processors", "memory"):
         table.add_column(column)
     allotted = f"{node['cpus']} of {node['logical_cores']}"
     table.add_row("cpu", _fact(node["cpu_model"]), allotted, _gibibytes(node["memory_bytes"]))
-    gpus = environment.nvidia(devices.Device("cpu", "/device:CPU:0", "cpu", node["cpus"]))["gpus"]
+    listed = gpus.nvidia()["gpus"]
     if facts.computes:
-        for number, gpu in enumerate(gpus if isinstance(gpus, list) else [{}] * len(facts.gpus)):
-            memory = _gibibytes(gpu.get("memory_bytes"))
-            table.add_row(f"gpu:{number}" if number else "gpu", _fact(gpu.get("name")), "", memory)
+        for number, gpu in enumerate(listed if isinstance(listed, list) else [{}] * len(facts.gpus)):
+            known = {} if isinstance(gpu, Unmeasurable) else gpu
+            name, memory = known.get("name"), known.get("memory_bytes")
+            table.add_row(f"gpu:{number}" if number else "gpu", _fact(name), "", _gibibytes(memory))
     console().print(table)
     if facts.computes:
         print("A GPU computes here: --device gpu uses it, --device cpu does not.")
     else:
         print(f"No GPU: {devices.explain(facts)}")
         print("All that runs here runs on the CPU.")
-    versions = dict(environment.installed())
+    versions = dict(packages.installed())
     names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "h5py", "cifar-bench")
     shown = [f"{name} {versions[name]}" for name in names if name in versions]
     print(f"Versions: Python {sys.version.split()[0]}, {', '.join(shown)}")
@@ -61,9 +64,9 @@ def _devices(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _fact(value: Any) -> str:  # noqa: ANN401 any JSON
+def _fact(value: object) -> str:
     """A fact, or the reason why there is none."""
-    return str(value["unmeasurable"] if isinstance(value, dict) else value)
+    return value.reason if isinstance(value, Unmeasurable) else str(value)
 
 
 def _gibibytes(value: object) -> str:

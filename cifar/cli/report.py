@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from cifar.measure.devices import Missing
     from cifar.record.model import Record
     from cifar.report.comparison import LeftOut
     from cifar.report.nodes import Spread
@@ -176,12 +175,13 @@ def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
     return int(bool(hits))
 
 
-def _missing_gpus(paths: Sequence[Path]) -> list[Missing]:
-    """Why a GPU is missing from the campaigns among `paths`, each reason once."""
+def _missing_gpus(paths: Sequence[Path]) -> list[tuple[str, str]]:
+    """Why a GPU is missing from the campaigns among `paths`, each reason once, with its remedy."""
     from cifar.measure import campaign  # noqa: PLC0415
 
     plans = [campaign.resume(path) for path in paths if (path / campaign.PLAN).exists()]
-    return list(dict.fromkeys(plan.missing_gpu for plan in plans if plan.missing_gpu))
+    whys = dict.fromkeys(plan.missing_gpu for plan in plans if plan.missing_gpu)
+    return [(why.reason, why.remedy) for why in whys]
 
 
 def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy

@@ -157,17 +157,19 @@ def _train(options: argparse.Namespace) -> int:
 def _epochs(run: Run, device: Device, data: Path | None) -> None:
     """Train and print as many epochs as are asked for."""
     from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.measure import energy, environment, placement  # noqa: PLC0415
+    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.node import energy  # noqa: PLC0415
+    from cifar.record.unmeasurable import as_json  # noqa: PLC0415
 
     asked = run.facts["asked"]
     with device.scope(), progress_bar() as progress:
         path, audit = runs.check_dataset(run, data), placement.Audit(device)
         run.facts["placement"] = audit.operations
-        counter = energy.counter(device)
+        counter = energy.counter(device.number)
         if isinstance(counter, energy.Counter):
             run.facts["energy"], joules = counter.whose, counter.joules
         else:
-            run.facts["energy"], joules = environment.unmeasurable(*counter), lambda: None
+            run.facts["energy"], joules = as_json(counter), lambda: None
         calls: dict[str, Any] = {"wait": device.wait, "joules": joules, "watch": audit.watch, "progress": progress}
         for row in runs.train(run, **asked, data=path, **calls):
             print(_in_words(row, asked["epochs"]), flush=True)
@@ -178,6 +180,7 @@ def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]
     from cifar.data import dataset  # noqa: PLC0415
     from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import environment  # noqa: PLC0415
+    from cifar.record.fingerprint import fingerprint  # noqa: PLC0415
 
     if options.out:
         runs.check_free(options.out, force=options.force)
@@ -200,7 +203,7 @@ def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]
                 force=options.force,
                 facts={
                     "asked": {"epochs": options.epochs or _EPOCHS, "until": options.until},
-                    "fingerprint": environment.fingerprint(facts),
+                    "fingerprint": fingerprint(facts),
                     "environment": facts,
                 },
             )
@@ -216,6 +219,7 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
     from cifar.data import dataset  # noqa: PLC0415
     from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import environment  # noqa: PLC0415
+    from cifar.record.fingerprint import fingerprint  # noqa: PLC0415
 
     if options.out is None:
         message = "--resume needs --out RUN, the folder to continue in"
@@ -228,7 +232,7 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
             raise ValueError(message)
     path = runs.check_dataset(run, options.dataset)
     device = claim(run.facts["device"], deterministic=run.facts["deterministic"])
-    runs.check_place(run, environment.fingerprint(environment.collect(device, dataset.describe(path))))
+    runs.check_place(run, fingerprint(environment.collect(device, dataset.describe(path))))
 
     def reopened() -> Run:
         again = runs.load(options.out)

@@ -12,14 +12,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cifar.measure import process
+from cifar.node import process
 from cifar.record.runfolder import MOST_EPOCHS, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cifar.measure.devices import Missing
+    from cifar.record.unmeasurable import Unmeasurable
 
     Command = list[str]
 
@@ -125,7 +125,7 @@ def run(command: Command, lock: int) -> int | None:
         return None
 
 
-def other_half(missing_gpu: Missing | None) -> str:
+def other_half(missing_gpu: Unmeasurable | None) -> str:
     """Return a sentence that says what the GPU's half of the lesson would need."""
     if missing_gpu is None:
         return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."

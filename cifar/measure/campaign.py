@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cifar
-from cifar.measure import image, meter, process
+from cifar.measure import meter
 from cifar.measure.plan import Plan, extend, latest, make_folder, start
 from cifar.measure.plan import read as resume
+from cifar.node import image, process
 from cifar.record import files
 from cifar.record.plan import MOST_RUNS, PLAN
 from cifar.record.text import plain

@@ -5,172 +5,20 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import math
 import os
 import re
-import resource
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from cifar.measure import process
+from cifar.node import allotment, driver, kernel, memory, process
 from cifar.record.text import plain
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
-
-ROOT = Path("/")
-
-_MOST_READ = 16 << 20
-"""Bytes of a file of the kernel that are read."""
-_LONGEST_PATH = 4096
-"""Characters of the longest path that Linux takes."""
-
-
-class Missing(NamedTuple):
-    """Why something cannot be had, and what to do about it; as text it is one sentence that says both."""
-
-    reason: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        """The sentence."""
-        return ": ".join(filter(None, (self.reason.removesuffix("."), self.remedy.removesuffix(".")))) + "."
-
-    @classmethod
-    def read(cls, value: object) -> Missing:
-        """Return the pair that stands in a file: an object of reason and remedy, or one text, as older files have it.
-
-        ValueError for anything else.
-        """
-        if isinstance(value, str):
-            return cls(value)
-        if isinstance(value, dict) and value.keys() == {"reason", "remedy"}:
-            value = value["reason"], value["remedy"]
-        match value:
-            case str(reason), str(remedy):
-                return cls(reason, remedy)
-        message = f"{str(value)[:100]} is no reason and remedy"
-        raise ValueError(message)
-
-
-# --- processors ---------------------------------------------------------------------------------------------
-
-
-def allotted_cpus() -> int:
-    """Return how many processors this process may use: the least of what `allotment` lists, at least 1."""
-    return least(allotment())
-
-
-def least(allotment: Mapping[str, int | None]) -> int:
-    """Return the smallest limit in an allotment; a source that sets none (None) does not count."""
-    return max(1, min(limit for limit in allotment.values() if limit is not None))
-
-
-def allotment(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> dict[str, int | None]:
-    """Return the number of processors that each source grants this process; None where it sets no limit.
-
-    Sources: the scheduler's affinity mask (cpusets included), the CFS quota of the process's cgroup and
-    of every cgroup above it (rounded up), and the allotment of Slurm, PBS and OpenMP in the environment.
-    `root` is the folder that /proc and /sys are read from.
-    """
-    quotas = [*_quotas_v2(root), *_quotas_v1(root)]
-    return {
-        "affinity": len(os.sched_getaffinity(0)),
-        "cgroup": max(1, math.ceil(min(quotas))) if quotas else None,
-        "SLURM_CPUS_PER_TASK": _positive(environ.get("SLURM_CPUS_PER_TASK")),
-        # NCPUS is a common name: it is PBS's only inside a job of PBS.
-        "NCPUS": _positive(environ.get("NCPUS")) if "PBS_JOBID" in environ else None,
-        "OMP_NUM_THREADS": _positive(environ.get("OMP_NUM_THREADS")),
-    }
-
-
-def cgroup_memory_limit(root: Path = ROOT) -> int | None:
-    """Return the bytes of memory that the process's cgroup and those above it allow; None for no limit."""
-    texts = [*cgroup_texts("", "memory.max", root), *cgroup_texts("memory", "memory.limit_in_bytes", root)]
-    limits = [limit for text in texts if (limit := _number(text)) is not None]
-    # cgroup v1 writes "no limit" as the largest multiple of the page size below 2**63.
-    return min((limit for limit in limits if limit < 2**60), default=None)
-
-
-def processors() -> int:
-    """Return the number of this node's logical processors, whoever may use them."""
-    return os.sysconf("SC_NPROCESSORS_ONLN")
-
-
-def memory(name: str, root: Path = ROOT) -> int | None:
-    """Return bytes of the node's memory, such as MemTotal or MemAvailable; None where the kernel does not tell."""
-    found = re.search(rf"^{name}:\s+([0-9]{{1,15}}) kB$", read_text(root / "proc/meminfo") or "", re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def cgroup_texts(controller: str, name: str, root: Path = ROOT) -> list[str]:
-    """Return the texts of file `name` in the process's cgroup and every one above it, innermost first.
-
-    `controller` is one of cgroup v1 ("cpu", "memory"); the empty string stands for cgroup v2.
-    """
-    texts = (read_text(folder / name) for folder in _cgroup_folders(controller, root))
-    return [text for text in texts if text is not None]
-
-
-def read_text(path: Path, errors: str = "replace") -> str | None:
-    """Return the text of a file of the kernel without outer white space, or None if it cannot be read.
-
-    `errors` says what becomes of bytes that are no UTF-8.  A pipe that nobody writes to is not waited for.
-    """
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 a descriptor
-            return (file.read(_MOST_READ) or b"").decode("utf-8", errors).strip()
-    except (OSError, ValueError):  # ValueError: a path that can be none, with a NUL
-        return None
-
-
-def _cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
-    mounts = root / "sys/fs/cgroup"
-    for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
-        fields = line.split(":", 2)
-        if len(fields) < 3 or controller not in fields[1].split(",") or len(line) > _LONGEST_PATH:  # noqa: PLR2004
-            continue
-        _, controllers, path = fields
-        # A hybrid system mounts version 2 in "unified"; version 1 joins controllers ("cpu,cpuacct") or not.
-        for mount in {mounts / "unified", mounts} if not controller else {mounts / controllers, mounts / controller}:
-            parts = [part for part in path.split("/") if part]
-            # Outside this process's cgroup namespace ("/../x") only the mount itself can be seen.
-            depth = 0 if ".." in parts else len(parts)
-            yield from (mount.joinpath(*parts[:count]) for count in range(depth, -1, -1))
-
-
-def _quotas_v2(root: Path) -> list[float]:
-    words = [text.split() for text in cgroup_texts("", "cpu.max", root)]
-    return _quotas(pair for pair in words if len(pair) == 2)  # noqa: PLR2004 quota and period
-
-
-def _quotas_v1(root: Path) -> list[float]:
-    quotas = cgroup_texts("cpu", "cpu.cfs_quota_us", root)
-    periods = cgroup_texts("cpu", "cpu.cfs_period_us", root)
-    return _quotas(zip(quotas, periods, strict=False))
-
-
-def _quotas(pairs: Iterable[Sequence[str]]) -> list[float]:
-    """Processors of each pair of quota and period; what is no number above 0, such as "max" and -1, sets no limit."""
-    numbers = [(_number(quota), _number(period)) for quota, period in pairs]
-    return [quota / period for quota, period in numbers if quota and period]
-
-
-def _number(text: str) -> int | None:
-    """The whole number from 0 on that a file of the kernel holds; None for anything else, such as "max" or nothing."""
-    return int(text) if re.fullmatch(r"[0-9]{1,20}", text.strip()) else None
-
-
-def _positive(text: str | None) -> int | None:
-    """Return the first number of `4` or of OpenMP's nested `4,2`; None for no number above 0."""
-    match = re.match(r"\s*([1-9][0-9]{0,8})\s*(,|$)", text or "")
-    return int(match[1]) if match else None
-
-
-# --- the device ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -231,7 +79,7 @@ class Device:
     def reset_peak_memory(self) -> None:
         """Begin a new period for `peak_memory`."""
         if self.resets_host_peak:
-            _reset_host_peak()
+            memory.reset_peak()
         if self.kind == "gpu":
             import tensorflow as tf  # noqa: PLC0415 - heavy
 
@@ -242,7 +90,7 @@ class Device:
 
         Keys: host_peak_bytes, device_peak_bytes (None for the CPU), meaning (a sentence).
         """
-        host, host_meaning = _host_peak(reset=self.resets_host_peak)
+        host, host_meaning = memory.peak(was_reset=self.resets_host_peak)
         peaks: dict[str, int | str | None] = {"host_peak_bytes": host, "device_peak_bytes": None}
         if self.kind == "cpu":
             return peaks | {"meaning": f"{host_meaning}; device: the CPU computes in the host's memory"}
@@ -274,7 +122,7 @@ def claim(device: str, threads: int | None = None) -> Device:
 
     """
     number = number_of(device)
-    threads = allotted_cpus() if threads is None else threads
+    threads = allotment.allotted_cpus() if threads is None else threads
     if threads < 1:
         message = f"{threads} threads were asked for; give 1 or more"
         raise ValueError(message)
@@ -288,7 +136,7 @@ def claim(device: str, threads: int | None = None) -> Device:
         threads=threads,
         number=number,
         model=_model(gpu),
-        resets_host_peak=_reset_host_peak(),
+        resets_host_peak=memory.reset_peak(),
     )
     check_placement(claimed)
     return claimed
@@ -384,29 +232,6 @@ def _model(gpu: object) -> str | None:
     return None if name is None else str(name)
 
 
-def _reset_host_peak() -> bool:
-    """Make the kernel forget this process's peak of resident memory; return whether it did.
-
-    Source: man 5 proc_pid_clear_refs (5: reset the peak resident set size to the current one).
-    """
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return False
-    return True
-
-
-def _host_peak(*, reset: bool) -> tuple[int, str]:
-    match = re.search(r"^VmHWM:\s+(\d+) kB", read_text(Path("/proc/self/status")) or "", re.MULTILINE)
-    if reset and match:
-        return int(match[1]) * 1024, "host: peak of this process's resident memory since the reset (VmHWM)"
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kibibytes * 1024, (
-        "host: peak of this process's resident memory since it began, because this system does not let it "
-        "be reset (ru_maxrss)"
-    )
-
-
 # --- what this node has -------------------------------------------------------------------------------------
 
 
@@ -418,7 +243,7 @@ class Survey:
     """
 
     devices: tuple[str, ...]
-    missing_gpu: Missing | None
+    missing_gpu: Unmeasurable | None
     further: tuple[str, ...] = ()
 
 
@@ -430,13 +255,13 @@ def survey() -> Survey:
     return Survey(("cpu", "gpu"), None, tuple(f"gpu:{number}" for number in range(1, len(facts.gpus))))
 
 
-def missing_gpu_reason() -> Missing:
+def missing_gpu_reason() -> Unmeasurable:
     """Return why this node offers no GPU, and the remedy."""
     return explain(observe())
 
 
 @dataclass(frozen=True)
-class GpuFacts:
+class GpuFacts(driver.DriverFacts):
     """What was observed about the way from TensorFlow to a GPU, each step of which may be the missing one.
 
     `log` is what TensorFlow wrote to stderr when it tried; empty where it was not tried.
@@ -446,71 +271,18 @@ class GpuFacts:
     cuda_build: bool | None = None  # it was built with CUDA; None: not known
     cuda_version: str | None = None  # the CUDA that it was built with
     cuda_targets: tuple[str, ...] = ()  # what it holds code for: sm_80, compute_90, ...
-    driver: str | None = None  # version of NVIDIA's kernel module
-    driver_library: bool = False  # libcuda, the part of the driver that programs load, is there
-    device_files: tuple[str, ...] = ()  # nvidia0, nvidia1, ...
-    container: str | None = None  # apptainer, docker or podman
-    visible: str | None = None  # CUDA_VISIBLE_DEVICES
-    job: str | None = None  # slurm, pbs or lsf
     gpus: tuple[str, ...] = ()  # those that TensorFlow lists
     computes: bool = False  # a product was executed on the first of them
     log: str = field(default="", repr=False)
 
 
-def observe(root: Path = ROOT, environ: Mapping[str, str] = os.environ, deadline_seconds: float = 300.0) -> GpuFacts:
+def observe(
+    root: Path = kernel.ROOT, environ: Mapping[str, str] = os.environ, deadline_seconds: float = 300.0
+) -> GpuFacts:
     """Return the facts about this node's GPU; where there may be one, a fresh process tries it."""
-    facts = replace(seen(root, environ), **_facts_of_build())
+    facts = GpuFacts(**vars(driver.seen(root, environ)), **_facts_of_build())
     hopeless = not facts.tensorflow or facts.cuda_build is False or not (facts.driver or facts.driver_library)
     return facts if hopeless else _try_gpu(facts, environ, deadline_seconds)
-
-
-def seen(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> GpuFacts:
-    """Return those facts about this node's GPU that can be seen without TensorFlow."""
-    return GpuFacts(
-        driver=driver_version(root),
-        driver_library=_has_driver_library(root, environ),
-        device_files=tuple(sorted(path.name for path in (root / "dev").glob("nvidia[0-9]*"))),
-        container=container_kind(root, environ),
-        visible=environ.get("CUDA_VISIBLE_DEVICES"),
-        job=batch_system(environ),
-    )
-
-
-def driver_version(root: Path = ROOT) -> str | None:
-    """Return the version of NVIDIA's kernel module that runs on this node, or None."""
-    text = read_text(root / "proc/driver/nvidia/version") or ""
-    match = re.search(r"^NVRM version:.*?\s([0-9]{3,5}\.[0-9]+(?:\.[0-9]+)?)\s", text, re.MULTILINE)
-    return match[1] if match else None
-
-
-def container_kind(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return apptainer, podman or docker by the marks they leave, or None outside a container."""
-    if _exists(root / ".singularity.d") or environ.keys() & {
-        "APPTAINER_CONTAINER",
-        "SINGULARITY_CONTAINER",
-    }:
-        return "apptainer"
-    if _exists(root / "run/.containerenv") or environ.get("container") == "podman":  # read-only, it leaves no file
-        return "podman"
-    return "docker" if _exists(root / ".dockerenv") else None
-
-
-def _exists(path: Path) -> bool:
-    """Whether a file can be seen; unlike `Path.exists` it raises for no folder that is closed to this user."""
-    return os.path.exists(path)  # noqa: PTH110
-
-
-def batch_system(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return slurm, pbs or lsf, whose job this process belongs to, or None."""
-    marks = {"slurm": "SLURM_JOB_ID", "pbs": "PBS_JOBID", "lsf": "LSB_JOBID"}
-    return next((system for system, variable in marks.items() if environ.get(variable)), None)
-
-
-def _has_driver_library(root: Path, environ: Mapping[str, str]) -> bool:
-    folders = [Path(folder) for folder in environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
-    patterns = ("usr/lib*", "usr/lib/*", "usr/lib/wsl/lib", "usr/local/nvidia/lib64", ".singularity.d/libs")
-    named = any(_exists(folder / "libcuda.so.1") for folder in folders)
-    return named or any(any(root.glob(f"{pattern}/libcuda.so.1")) for pattern in patterns)
 
 
 def _facts_of_build() -> dict[str, Any]:
@@ -519,7 +291,7 @@ def _facts_of_build() -> dict[str, Any]:
     if spec is None or not spec.submodule_search_locations:
         return {"tensorflow": False}
     record = Path(spec.submodule_search_locations[0]) / "python/platform/build_info.py"
-    build = _build_info(read_text(record) or "")  # another release may keep it elsewhere: the trial will tell
+    build = _build_info(kernel.read_text(record) or "")  # another release may keep it elsewhere: the trial will tell
     return {
         "cuda_build": build.get("is_cuda_build"),
         "cuda_version": build.get("cuda_version"),
@@ -595,34 +367,28 @@ DRIVER_ERRORS = {
     "CUDA_ERROR_SYSTEM_NOT_READY": "start nvidia-fabricmanager on the host, which GPUs with NVSwitch need",
 }
 
-# How a batch system is asked for a GPU.
-REQUEST = {"slurm": "--gpus=1", "pbs": "-l select=1:ngpus=1", "lsf": "-gpu num=1"}
 
-# How a container is given the GPUs of its host.
-EXPOSE = {
-    "apptainer": "start the container with `apptainer exec --nv`",
-    "docker": "start the container with `docker run --gpus all` (needs NVIDIA's Container Toolkit)",
-    "podman": "start the container with `podman run --device nvidia.com/gpu=all` (needs NVIDIA's Container Toolkit)",
-}
-
-
-def explain(facts: GpuFacts) -> Missing:
+def explain(facts: GpuFacts) -> Unmeasurable:
     """Return why these facts leave no GPU, and the remedy: the first step of the way that is missing."""
-    steps = (_no_tensorflow, _no_driver, _no_build, _not_exposed, hidden, _no_driver_library, _no_library, _bad_driver)
+    steps = (
+        _no_tensorflow,
+        driver.no_driver,
+        _no_build,
+        driver.not_exposed,
+        _hidden,
+        _no_driver_library,
+        _no_library,
+        _bad_driver,
+    )
     return _first(facts, *steps) or _last_words(facts)
 
 
-def not_shown(facts: GpuFacts) -> Missing | None:
-    """Return why the driver shows no GPU to any program; None where these facts do not tell."""
-    return _first(facts, _no_driver, _not_exposed, hidden)
-
-
-def driver_problem(facts: GpuFacts) -> Missing | None:
+def driver_problem(facts: GpuFacts) -> Unmeasurable | None:
     """Return what is wrong with the way to the driver, or with its version, whatever TensorFlow was built with."""
-    return _first(facts, _no_driver, _not_exposed, _bad_driver)
+    return _first(facts, driver.no_driver, driver.not_exposed, _bad_driver)
 
 
-def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Missing | None]) -> Missing | None:
+def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Unmeasurable | None]) -> Unmeasurable | None:
     """What the first of `steps` says that says something."""
     return next((missing for step in steps if (missing := step(facts))), None)
 
@@ -630,64 +396,42 @@ def _first(facts: GpuFacts, *steps: Callable[[GpuFacts], Missing | None]) -> Mis
 _INSTALL = 'install "cifar-bench[cuda]" in a fresh environment, or use the CUDA image'
 
 
-def _no_tensorflow(facts: GpuFacts) -> Missing | None:
-    return None if facts.tensorflow else Missing("TensorFlow is not installed", _INSTALL)
+def _no_tensorflow(facts: GpuFacts) -> Unmeasurable | None:
+    return None if facts.tensorflow else Unmeasurable("TensorFlow is not installed", _INSTALL)
 
 
-def _no_build(facts: GpuFacts) -> Missing | None:
+def _no_build(facts: GpuFacts) -> Unmeasurable | None:
     if facts.cuda_build is False:
-        return Missing("this TensorFlow was built without CUDA and can use the CPU only", _INSTALL)
+        return Unmeasurable("this TensorFlow was built without CUDA and can use the CPU only", _INSTALL)
     return None
 
 
-def _no_driver(facts: GpuFacts) -> Missing | None:
-    if facts.driver or facts.driver_library:
-        return None
-    return Missing(
-        "this node runs no NVIDIA driver",
-        "use a node with an NVIDIA GPU, or have the driver installed on the host, for /proc/driver/nvidia/version and "
-        "libcuda.so.1 are missing",
-    )
-
-
-def _not_exposed(facts: GpuFacts) -> Missing | None:
-    if not facts.driver or (facts.device_files and facts.driver_library):
-        return None
-    missing = "libcuda.so.1" if facts.device_files else "/dev/nvidia0"
-    where = f"this {facts.container} container" if facts.container else "this system"
-    remedy = EXPOSE.get(facts.container or "") or (
-        "install the driver's libraries of that version, or name their folder in LD_LIBRARY_PATH"
-        if facts.device_files
-        else "run nvidia-smi once as root, which makes the device files; in a batch job, ask for a GPU"
-    )
-    return Missing(f"the host runs NVIDIA driver {facts.driver}, but {where} has no {missing}", remedy)
-
-
-def hidden(facts: GpuFacts) -> Missing | None:
+def _hidden(facts: GpuFacts) -> Unmeasurable | None:
     """Return what hides the GPUs from programs on a node whose driver runs; None where nothing is known to."""
-    ask = f"ask {facts.job} for a GPU ({REQUEST[facts.job]})" if facts.job else ""
-    if facts.visible is not None and re.fullmatch(r"|-.*|NoDevFiles", facts.visible.strip()):
-        return Missing(f"CUDA_VISIBLE_DEVICES={facts.visible!r} hides every GPU", ask or "unset it")
+    if why := driver.hidden(facts):
+        return why
     if "CUDA_ERROR_NO_DEVICE" not in facts.log:
         return None
     if facts.visible is not None:
-        return Missing(
+        return Unmeasurable(
             f"CUDA_VISIBLE_DEVICES={facts.visible!r} names no GPU of this node",
             "unset it, or give a number or a UUID that `nvidia-smi -L` lists",
         )
-    remedy = ask or "see whether `nvidia-smi -L` lists one"
-    return Missing("the driver gives this process no GPU (CUDA_ERROR_NO_DEVICE)", remedy)
+    remedy = driver.ask_for_gpu(facts) or "see whether `nvidia-smi -L` lists one"
+    return Unmeasurable("the driver gives this process no GPU (CUDA_ERROR_NO_DEVICE)", remedy)
 
 
-def _no_driver_library(facts: GpuFacts) -> Missing | None:
+def _no_driver_library(facts: GpuFacts) -> Unmeasurable | None:
     missing = [name for name in _unloaded(facts) if name.startswith(DRIVER_LIBRARIES)]
     if not missing:
         return None
-    remedy = EXPOSE.get(facts.container or "") or "have it installed whole, or name its folder in LD_LIBRARY_PATH"
-    return Missing(f"TensorFlow could not load {', '.join(missing)}, which come with the NVIDIA driver", remedy)
+    remedy = (
+        driver.EXPOSE.get(facts.container or "") or "have it installed whole, or name its folder in LD_LIBRARY_PATH"
+    )
+    return Unmeasurable(f"TensorFlow could not load {', '.join(missing)}, which come with the NVIDIA driver", remedy)
 
 
-def _no_library(facts: GpuFacts) -> Missing | None:
+def _no_library(facts: GpuFacts) -> Unmeasurable | None:
     if facts.gpus:
         return None
     missing = _unloaded(facts)
@@ -697,7 +441,7 @@ def _no_library(facts: GpuFacts) -> Missing | None:
         missing = ["one of its CUDA libraries (it does not say which)"]
     if not missing or "failed call to cuInit" in facts.log:
         return None
-    return Missing(
+    return Unmeasurable(
         f"TensorFlow could not load {', '.join(missing)}",
         'reinstall the locked CUDA libraries ("cifar-bench[cuda]"), and unset LD_LIBRARY_PATH if it names others',
     )
@@ -715,25 +459,25 @@ def oldest_driver(facts: GpuFacts) -> int | None:
     return OLDEST_DRIVER.get(int(release[0])) if release else None
 
 
-def _bad_driver(facts: GpuFacts) -> Missing | None:
+def _bad_driver(facts: GpuFacts) -> Unmeasurable | None:
     oldest = oldest_driver(facts)
     version = facts.driver or "of unknown version"
     if facts.driver and oldest and int(facts.driver.split(".")[0]) < oldest:
-        return Missing(
+        return Unmeasurable(
             f"NVIDIA driver {version} is too old for CUDA {facts.cuda_version}, which TensorFlow was built with",
             f"have version {oldest} or newer installed on the host, or use an older TensorFlow",
         )
     for sign, remedy in DRIVER_ERRORS.items():
         if sign in facts.log:
-            return Missing(f"NVIDIA driver {version} refuses CUDA {facts.cuda_version or ''} ({sign})", remedy)
+            return Unmeasurable(f"NVIDIA driver {version} refuses CUDA {facts.cuda_version or ''} ({sign})", remedy)
     return None
 
 
-def _last_words(facts: GpuFacts) -> Missing:
+def _last_words(facts: GpuFacts) -> Unmeasurable:
     noise = re.compile(r"cpu_feature_guard|absl::InitializeLog|^To enable the following|oneDNN custom|^[\s^~]*$|^  ")
     lines = [line.strip() for line in facts.log.splitlines() if not noise.search(line)]
     remedy = "see what `nvidia-smi` says on this node"
     if not lines:
-        return Missing("TensorFlow lists no GPU and gives no reason", remedy)
+        return Unmeasurable("TensorFlow lists no GPU and gives no reason", remedy)
     subject = "the first GPU cannot compute" if facts.gpus else "TensorFlow lists no GPU"
-    return Missing(f"{subject}; its last words: {' | '.join(lines[-3:])}", remedy)
+    return Unmeasurable(f"{subject}; its last words: {' | '.join(lines[-3:])}", remedy)

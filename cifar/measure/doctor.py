@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifar.measure import devices, environment, process
-from cifar.measure.devices import Device
+from cifar.measure import devices, source
+from cifar.node import allotment, computer, container, gpus, kernel, memory, packages, process
 from cifar.record import files
 from cifar.record.text import plain
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ class Node:
     """What is written, and where: `results`, `data`; None: where it is kept if nobody says otherwise."""
     device: str | None = None
     """cpu or gpu where only one of them matters; a GPU that is asked for and missing is a failure."""
-    root: Path = devices.ROOT
+    root: Path = kernel.ROOT
     """The folder that /proc, /sys and /dev are read from."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     path: Sequence[str] = tuple(sys.path)
@@ -97,27 +98,32 @@ def worst(findings: Sequence[Finding]) -> Status:
     return max((finding.status for finding in findings), key=SEVERITY.index, default="pass")
 
 
+def _unknown(check: str, fact: Unmeasurable) -> Finding:
+    """The finding of a check whose fact cannot be had."""
+    return Finding(check, "unknown", fact.reason, fact.remedy)
+
+
 # --- the software -------------------------------------------------------------------------------------------
 
 
 def _container(node: Node) -> Iterator[Finding]:
     """Whether results can name the image that they were measured in; nothing outside of a container."""
-    found = environment.container(node.root, node.environ)
+    found = container.container(node.root, node.environ)
     if found["kind"] == "none":
         return
-    unknown = next((fact for fact in (found["image"], found["digest"]) if isinstance(fact, dict)), None)
-    if unknown:
-        reason, remedy = environment.missing(unknown)
-        yield Finding("image", "warn", f"{found['kind']}; results will not name the image: {reason}", remedy)
-    else:
-        yield Finding("image", "pass", f"{found['kind']}, {found['image']}, {found['digest']}")
+    for fact in (found["image"], found["digest"]):
+        if isinstance(fact, Unmeasurable):
+            said = f"{found['kind']}; results will not name the image: {fact.reason}"
+            yield Finding("image", "warn", said, fact.remedy)
+            return
+    yield Finding("image", "pass", f"{found['kind']}, {found['image']}, {found['digest']}")
 
 
 def _locked() -> Finding:
     """Whether the packages are those of the lock."""
-    lock = environment.lock(environment.PACKAGE.parent / "containers", dict(environment.installed()))
-    if "unmeasurable" in lock:
-        return Finding("packages", "unknown", *environment.missing(lock))
+    lock = source.lock(source.PACKAGE.parent / "containers", dict(packages.installed()))
+    if isinstance(lock, Unmeasurable):
+        return _unknown("packages", lock)
     if not lock["differs"]:
         return Finding("packages", "pass", f"as in {lock['file']}")
     install = f"pip install -r containers/{lock['file']} in a fresh environment"
@@ -126,13 +132,13 @@ def _locked() -> Finding:
 
 def _foreign(node: Node) -> Finding:
     """Whether Python finds packages that belong to something else: the host's, under a container's feet."""
-    ours = (sys.prefix, sys.base_prefix, str(environment.PACKAGE.parent))
+    ours = (sys.prefix, sys.base_prefix, str(source.PACKAGE.parent))
     foreign = [entry for entry in node.path if entry and not entry.startswith(ours)]
-    names = sorted({name for name, _ in environment.distributions(foreign)})
+    names = sorted({name for name, _ in packages.distributions(foreign)})
     folders = [entry for entry in foreign if any(Path(entry).glob("*/__init__.py")) or _shadows(Path(entry))]
     if not (names or folders):
         return Finding("foreign packages", "pass", f"none; all are under {sys.prefix}")
-    contained = devices.container_kind(node.root, node.environ) is not None
+    contained = container.container_kind(node.root, node.environ) is not None
     return Finding(
         "foreign packages",
         "fail" if contained else "warn",
@@ -219,12 +225,12 @@ def _last_words(done: process.Finished, seconds: float) -> str:
 
 def _processors(node: Node) -> Finding:
     """Whether there is more than one processor, and what was promised is there."""
-    allotment = devices.allotment(node.root, node.environ)
-    least = devices.least(allotment)
-    limits = ", ".join(f"{name} {limit}" for name, limit in allotment.items() if limit is not None)
+    granted = allotment.limits(node.root, node.environ)
+    least = allotment.least(granted)
+    limits = ", ".join(f"{name} {limit}" for name, limit in granted.items() if limit is not None)
     said = f"{least} to compute with ({limits})"
-    usable = min(limit for name in ("affinity", "cgroup") if (limit := allotment[name]) is not None)
-    promised = max((limit for name in ("SLURM_CPUS_PER_TASK", "NCPUS") if (limit := allotment[name])), default=0)
+    usable = min(limit for name in ("affinity", "cgroup") if (limit := granted[name]) is not None)
+    promised = max((limit for name in ("SLURM_CPUS_PER_TASK", "NCPUS") if (limit := granted[name])), default=0)
     if promised > usable:
         remedy = "start the program as the job's task (with Slurm: `srun --cpus-per-task=$SLURM_CPUS_PER_TASK`)"
         return Finding("processors", "warn", f"{promised} are allotted, but only {usable} can be used: {said}", remedy)
@@ -236,8 +242,8 @@ def _processors(node: Node) -> Finding:
 
 def _memory(node: Node) -> Finding:
     """Whether a run fits into memory: it takes up to 2 GiB."""
-    limit = devices.cgroup_memory_limit(node.root)
-    free = devices.memory("MemAvailable", node.root)
+    limit = memory.cgroup_limit(node.root)
+    free = memory.memory("MemAvailable", node.root)
     known = [number for number in (limit, free) if number is not None]
     if not known:
         return Finding("memory", "unknown", "/proc/meminfo does not tell how much is available")
@@ -290,7 +296,7 @@ def _folder(node: Node, name: str, folder: Path | None) -> Finding:
 def _file_system(root: Path, folder: Path) -> str:
     """The kind of file system that `folder` lies on."""
     kinds = {}
-    for line in (devices.read_text(root / "proc/self/mountinfo", "surrogateescape") or "").splitlines():
+    for line in (kernel.read_text(root / "proc/self/mountinfo", "surrogateescape") or "").splitlines():
         before, _, after = (part.split() for part in line.partition(" - "))
         if len(before) > _MOUNT_POINT and after:
             kinds[_unescaped(before[_MOUNT_POINT])] = after[0]
@@ -309,11 +315,11 @@ def _unescaped(path: str) -> str:
 
 def _clock(node: Node) -> Finding:
     """Whether the processor's clock is free to rise and not held back to save power."""
-    governor, boost = environment.governor(node.root), environment.boost(node.root)
-    driver = devices.read_text(node.root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
-    if isinstance(governor, dict):
-        return Finding("clock", "unknown", *environment.missing(governor))
-    turbo = "turbo unknown" if isinstance(boost, dict) else f"turbo {'on' if boost else 'off'}"
+    governor, boost = computer.governor(node.root), computer.boost(node.root)
+    driver = kernel.read_text(node.root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
+    if isinstance(governor, Unmeasurable):
+        return _unknown("clock", governor)
+    turbo = "turbo unknown" if isinstance(boost, Unmeasurable) else f"turbo {'on' if boost else 'off'}"
     said = f"governor {governor}, {turbo}"
     # These drivers let the processor choose its clock under either governor, up to the highest.
     if "powersave" in governor.split(",") and driver not in {"intel_pstate", "amd-pstate-epp"}:
@@ -323,10 +329,10 @@ def _clock(node: Node) -> Finding:
 
 def _load(node: Node) -> Finding:
     """Whether others compute on the node."""
-    load = environment.load_now(node.root)
-    if "unmeasurable" in load:
-        return Finding("load", "unknown", *environment.missing(load))
-    cores = devices.processors()
+    load = computer.load_now(node.root)
+    if isinstance(load, Unmeasurable):
+        return _unknown("load", load)
+    cores = allotment.processors()
     said = f"{load['minutes_1']:.1f} runnable tasks in the last minute on {cores} processors"
     if load["minutes_1"] > max(0.5, cores / 4):
         return Finding("load", "warn", said, "wait, end what runs, or take the node alone (Slurm: --exclusive)")
@@ -370,16 +376,16 @@ def _gpu_side(node: Node, *, asked: bool) -> Iterator[Finding]:
         yield _executed(node, f"gpu:{number}")
 
 
-def _gpus(node: Node) -> list[Mapping[str, Any]]:
+def _gpus(node: Node) -> list[Mapping[str, Any] | Unmeasurable]:
     """What NVIDIA's management library says of each GPU."""
-    gpus = environment.nvidia(Device("cpu", "/device:CPU:0", "cpu", 1), environ=node.environ, root=node.root)["gpus"]
-    return gpus if isinstance(gpus, list) else []
+    listed = gpus.nvidia(environ=node.environ, root=node.root)["gpus"]
+    return listed if isinstance(listed, list) else []
 
 
 def _driver(facts: GpuFacts) -> Finding:
     """Whether the driver is whole, can be reached, and is new enough for TensorFlow's CUDA."""
     if problem := devices.driver_problem(facts):
-        return Finding("driver", "fail", *problem)
+        return Finding("driver", "fail", problem.reason, problem.remedy)
     oldest = devices.oldest_driver(facts)
     needed = f"; CUDA {facts.cuda_version} needs {oldest}" if oldest else ""
     return Finding("driver", "pass", f"NVIDIA driver {facts.driver or 'of unknown version'}{needed}")
@@ -389,17 +395,17 @@ def _gpu(node: Node, facts: GpuFacts) -> Finding:
     """Whether TensorFlow computes on the first GPU; where it does not, a campaign would measure the CPU alone."""
     if facts.computes:
         return Finding("gpu", "pass", f"TensorFlow computed a product on the first of {len(facts.gpus)}")
-    reason, remedy = devices.explain(facts)
+    why = devices.explain(facts)
     signs = (facts.driver, facts.driver_library, facts.device_files, facts.cuda_build, facts.visible is not None)
     if node.device == "gpu" or any(signs):
-        return Finding("gpu", "fail", f"TensorFlow falls back to the CPU: {reason}", remedy)
-    return Finding("gpu", "warn", f"only the CPU can be measured: {reason}", remedy)
+        return Finding("gpu", "fail", f"TensorFlow falls back to the CPU: {why.reason}", why.remedy)
+    return Finding("gpu", "warn", f"only the CPU can be measured: {why.reason}", why.remedy)
 
 
-def _state(node: Node, name: str, gpu: Mapping[str, Any], targets: Sequence[str]) -> Iterator[Finding]:
+def _state(node: Node, name: str, gpu: Mapping[str, Any] | Unmeasurable, targets: Sequence[str]) -> Iterator[Finding]:
     """What the driver says of one GPU."""
-    if "unmeasurable" in gpu:
-        yield Finding(name, "fail", *environment.missing(dict(gpu)))
+    if isinstance(gpu, Unmeasurable):
+        yield Finding(name, "fail", gpu.reason, gpu.remedy)
         return
     yield _native(node, name, gpu, targets)
     yield _shared(name, gpu)
@@ -416,7 +422,7 @@ def _native(node: Node, name: str, gpu: Mapping[str, Any], targets: Sequence[str
     Code for 8.0 runs on 8.6 too, but not on 9.0; what is named compute_90 can be compiled for 9.0 and all later.
     """
     check, capability = f"{name} code", gpu["compute_capability"]
-    if isinstance(capability, dict) or not targets:
+    if isinstance(capability, Unmeasurable) or not targets:
         return Finding(check, "unknown", "the GPU or this TensorFlow does not tell which code it runs or holds")
     said = f"{_text(gpu['name'])} has compute capability {capability}, TensorFlow code for {' '.join(targets)}"
     own = _capability(capability.replace(".", ""))
@@ -447,8 +453,8 @@ def _shared(name: str, gpu: Mapping[str, Any]) -> Finding:
     if isinstance(others, int) and others:
         remedy = "end them, or ask for the GPU alone (Slurm: --exclusive); `nvidia-smi` lists them"
         return Finding(check, "warn", f"{others} other processes compute on it", remedy)
-    if isinstance(others, dict):
-        return Finding(check, "unknown", *environment.missing(others))
+    if isinstance(others, Unmeasurable):
+        return _unknown(check, others)
     held = f"{used / _GIB:.1f} GiB are taken" if isinstance(used, int) else "taken memory unknown"
     return Finding(check, "pass", f"no other process computes on it; {held}")
 
@@ -456,8 +462,8 @@ def _shared(name: str, gpu: Mapping[str, Any]) -> Finding:
 def _held_down(name: str, gpu: Mapping[str, Any]) -> Finding:
     """Whether something holds the clocks down."""
     check, reasons = f"{name} clocks", gpu["throttle_reasons"]
-    if isinstance(reasons, dict):
-        return Finding(check, "unknown", *environment.missing(reasons))
+    if isinstance(reasons, Unmeasurable):
+        return _unknown(check, reasons)
     said = f"{_text(gpu['sm_clock_mhz'])} of {_text(gpu['sm_clock_max_mhz'])} MHz"
     if holding := [reason for reason in reasons if reason != "gpu idle"]:
         remedy = "see `nvidia-smi -q -d PERFORMANCE,CLOCK,POWER`: cooling, power limit, locked clocks"
@@ -468,15 +474,15 @@ def _held_down(name: str, gpu: Mapping[str, Any]) -> Finding:
 def _memory_errors(name: str, gpu: Mapping[str, Any]) -> Finding:
     """Whether the GPU's memory is protected and sound."""
     check, errors = f"{name} memory", gpu["ecc_errors"]
-    if isinstance(errors, dict):
-        return Finding(check, "unknown", f"errors: {environment.missing(errors).reason}")
+    if isinstance(errors, Unmeasurable):
+        return Finding(check, "unknown", f"errors: {errors.reason}")
     said = f"ECC {_text(gpu['ecc'])}, {errors} errors since the driver started that could not be corrected"
     return Finding(check, "fail", said, "have the GPU reset or replaced") if errors else Finding(check, "pass", said)
 
 
 def _text(fact: object) -> str:
     """A fact as it is printed."""
-    return "unknown" if isinstance(fact, dict) else str(fact)
+    return "unknown" if isinstance(fact, Unmeasurable) else str(fact)
 
 
 # --- CUDA's libraries ---------------------------------------------------------------------------------------
@@ -516,7 +522,7 @@ def _libraries(node: Node) -> Iterator[Finding]:
         places = [*(folder / library for folder in folders), *_packaged(node.path, library)]
         found[library] = next((str(place) for place in places if place.exists()), None)
     problems = _problems(node, [place for place in found.values() if place])
-    versions = dict(environment.installed())
+    versions = dict(packages.installed())
     for package, library in LIBRARIES.items():
         place = found[library]
         version = next((versions[name] for name in sorted(versions) if re.fullmatch(rf"{package}(-cu\d+)?", name)), "")

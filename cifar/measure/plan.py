@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from cifar.measure.devices import Missing
 from cifar.record import files
 from cifar.record.plan import PLAN, arms
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -39,7 +39,7 @@ class Plan:
     """The dataset's digest; a campaign is not resumed on another one."""
     only: str | None = None
     """Measure only the workloads that this expression selects, as in pytest's `-k`; None for all."""
-    missing_gpu: Missing | None = None
+    missing_gpu: Unmeasurable | None = None
     """Why this node has no GPU to measure, with the remedy; None where it has one or none was looked for."""
     deadline_seconds: float | None = None
     """A run that takes longer is ended; None: as long as the effort and the number of workloads let expect."""
@@ -80,7 +80,7 @@ def read(folder: Path) -> Plan:
     read = {
         "devices": tuple(fields["devices"]),
         "runs": int(fields["runs"]),  # 1.0 is a whole number, too
-        "missing_gpu": Missing.read(missing) if missing else None,
+        "missing_gpu": Unmeasurable.read(missing) if missing else None,
         "dataset": _path(fields["dataset"]),
     }
     return Plan(**{**fields, **read})
@@ -122,7 +122,7 @@ def _fields(plan: Plan) -> dict[str, Any]:
     fields = dataclasses.asdict(plan)
     is_text = not re.search("[\ud800-\udfff]", plan.dataset)
     dataset = plan.dataset if is_text else Path(plan.dataset).as_uri()
-    return fields | {"missing_gpu": plan.missing_gpu and plan.missing_gpu._asdict(), "dataset": dataset}
+    return fields | {"dataset": dataset}
 
 
 def make_folder(folder: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from cifar.measure import campaign, environment
+from cifar.measure import campaign, source
+from cifar.node.container import container
 from cifar.record import files
 from cifar.record.text import plain
+from cifar.record.unmeasurable import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +64,7 @@ def _environment(path: Path) -> Facts:
     return found
 
 
-def _is_unmeasurable(fact: object) -> bool:
+def _is_unmeasurable(fact: Any) -> TypeGuard[dict[str, str]]:  # noqa: ANN401 any JSON
     """Whether a fact could not be had, with the reason."""
     return isinstance(fact, dict) and isinstance(fact.get("unmeasurable"), str)
 
@@ -80,7 +82,7 @@ def _object(fact: object) -> bool:
 
 
 def _commit(fact: object) -> bool:
-    return isinstance(fact, str) and environment.COMMIT.fullmatch(fact) is not None
+    return isinstance(fact, str) and source.COMMIT.fullmatch(fact) is not None
 
 
 def _digest(fact: object) -> bool:
@@ -223,7 +225,7 @@ def differences(facts: Facts, dataset: str) -> list[str]:
 
     `dataset` is the digest of the data that is prepared here.
     """
-    now = {"source": environment.source(), "container": environment.container(), "dataset": {"digest": dataset}}
+    now = as_json({"source": source.describe(), "container": container(), "dataset": {"digest": dataset}})
     places = {
         "the workloads' source": ("source", "workload"),
         "the commit": ("source", "commit"),
@@ -235,7 +237,7 @@ def differences(facts: Facts, dataset: str) -> list[str]:
     for what, (subject, name) in places.items():
         before, here = facts[subject][name], now[subject][name]
         # What neither side can tell is not a difference: a result from outside of a container has no image.
-        if before != here and not (isinstance(before, dict) and isinstance(here, dict)):
+        if before != here and not (_is_unmeasurable(before) and _is_unmeasurable(here)):
             found.append(plain(f"{what} was {_known(before)}, here it is {_known(here)}"))
     return found
 
@@ -249,4 +251,4 @@ def _graphics(facts: Facts) -> str:
 
 def _known(fact: object) -> str:
     """A fact, or why it is unknown."""
-    return f"unknown ({fact['unmeasurable']})" if isinstance(fact, dict) and "unmeasurable" in fact else str(fact)
+    return f"unknown ({fact['unmeasurable']})" if _is_unmeasurable(fact) else str(fact)

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar import cli
-from cifar.measure import campaign, devices, doctor, environment, image
+from cifar.measure import campaign, devices, doctor
+from cifar.node import allotment, computer, container, driver, gpus, image, packages
+from cifar.record.unmeasurable import as_json
 
 KERNEL = {
     "proc/self/cgroup": "5:memory:/job\n4:cpu,cpuacct:/job\n0::/job/task\n",
@@ -95,13 +97,13 @@ def test_any_node(tally, tmp_path_factory):
             (root / name).write_bytes(data)
         tally["nodes"] += 1
         environ = {"HOME": str(root / "home")} | environ
-        facts = {"node": environment.node(root), "load": environment.load_now(root)}
-        facts |= {"container": environment.container(root, environ), "batch": environment.batch(environ)}
-        facts |= {"variables": environment.variables(environ), "nvidia": environment.nvidia(CPU, None, environ, root)}
-        written = environment.written_out(facts)
+        facts = {"node": computer.describe(root), "load": computer.load_now(root)}
+        facts |= {"container": container.container(root, environ), "batch": allotment.batch(environ)}
+        facts |= {"variables": packages.variables(environ), "nvidia": gpus.nvidia("cpu", None, environ, root)}
+        written = as_json(facts)
         json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
-        assert devices.least(devices.allotment(root, environ)) >= 1
-        assert devices.explain(devices.seen(root, environ)).remedy
+        assert allotment.least(allotment.limits(root, environ)) >= 1
+        assert devices.explain(devices.GpuFacts(**vars(driver.seen(root, environ)))).remedy
         found = list(doctor.glance(doctor.Node({"results": root, "data": root / "data"}, root=root, environ=environ)))
         for finding in found:
             assert finding.status in doctor.SEVERITY
@@ -110,8 +112,6 @@ def test_any_node(tally, tmp_path_factory):
 
     one()
 
-
-CPU = devices.Device("cpu", "/device:CPU:0", "cpu", 1)
 
 RECORD = {
     "machine_info": {

@@ -9,7 +9,7 @@ import pytest
 
 from cifar.lesson import parts
 from cifar.lesson.parts import Part
-from cifar.measure.devices import Missing
+from cifar.record.unmeasurable import Unmeasurable
 
 
 def test_each_device_has_a_folder(tmp_path):
@@ -83,5 +83,5 @@ with open(sys.argv[1], "w") as lock:
 
 def test_other_half():
     """The reason why there is no GPU is told; where nobody asked for it, the command that does."""
-    assert "this node has none: buy one." in parts.other_half(Missing("this node has none", "buy one"))
+    assert "this node has none: buy one." in parts.other_half(Unmeasurable("this node has none", "buy one"))
     assert "cifar lesson --device cpu --device gpu" in parts.other_half(None)

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from cifar.measure import campaign
-from cifar.measure.devices import Missing
+from cifar.record.unmeasurable import Unmeasurable
 
 
 def plan(**changes):
@@ -36,7 +36,7 @@ def test_device_named_twice_is_two_arms():
 
 def test_plan_survives_its_file(tmp_path):
     """What `start` writes, `resume` reads."""
-    missing = Missing("there is no driver", "have it installed")
+    missing = Unmeasurable("there is no driver", "have it installed")
     campaign.start(tmp_path / "new", plan(missing_gpu=missing))
     assert campaign.resume(tmp_path / "new") == plan(missing_gpu=missing)
 
@@ -52,7 +52,7 @@ def test_older_plan(tmp_path):
     """An earlier version's plan is read: it has reason and remedy in one text, and no deadline."""
     fields = {"devices": ["cpu"], "runs": 1, "effort": "quick", "dataset": "/x.h5", "digest": "d" * 64, "only": None}
     (tmp_path / campaign.PLAN).write_text(json.dumps(fields | {"missing_gpu": "no driver: install it"}))
-    assert campaign.resume(tmp_path).missing_gpu == Missing("no driver: install it")
+    assert campaign.resume(tmp_path).missing_gpu == Unmeasurable("no driver: install it")
 
 
 def test_more_runs(tmp_path):

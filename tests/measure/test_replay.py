@@ -11,7 +11,9 @@ import pytest
 from cifar import cli
 from cifar.cli import data
 from cifar.data import dataset
-from cifar.measure import campaign, environment, replay
+from cifar.measure import campaign, replay, source
+from cifar.node.container import container
+from cifar.record.unmeasurable import as_json
 
 COMMIT = "ab12" * 10
 PLAN = {
@@ -29,8 +31,8 @@ def facts(**changes):
     here = {
         "node": {"cpu_model": "Staged CPU"},
         "gpus": [{"name": "Staged GPU"}],
-        "source": environment.source() | {"commit": COMMIT, "dirty": False},
-        "container": {"kind": "none", "image": environment.unmeasurable("x"), "digest": environment.unmeasurable("x")},
+        "source": as_json(source.describe()) | {"commit": COMMIT, "dirty": False},
+        "container": {"kind": "none", "image": {"unmeasurable": "x"}, "digest": {"unmeasurable": "x"}},
         "dataset": {"digest": "d" * 64, "source": "made up", "synthetic": True},
     }
     return here | changes
@@ -72,7 +74,7 @@ def test_options_are_the_plan(monkeypatch):
 
 def test_script_of_a_checkout():
     """Outside of a container: the commit, the lock, the data, the command; what was not clean is said."""
-    dirty = facts(source=environment.source() | {"commit": COMMIT, "dirty": True})
+    dirty = facts(source=as_json(source.describe()) | {"commit": COMMIT, "dirty": True})
     lines = list(replay.script(campaign.Plan(**PLAN), dirty))
     assert f"git checkout {COMMIT}" in lines
     assert "# The checkout had changes that are in no commit." in lines
@@ -209,9 +211,9 @@ def test_plan_with_control_characters():
 
 def test_differences():
     """Source, packages, image and data that are not as they were are named; what nobody knows is no difference."""
-    here = facts(source=environment.source(), container=environment.container())
+    here = facts(source=as_json(source.describe()), container=as_json(container()))
     assert replay.differences(here, "d" * 64) == []
-    other = facts(source=environment.source() | {"workload": "w", "commit": "c", "installed": "i"})
+    other = facts(source=as_json(source.describe()) | {"workload": "w", "commit": "c", "installed": "i"})
     other["container"] = {"kind": "apptainer", "image": "x", "digest": "sha256:12"}
     named = " ".join(replay.differences(other, "e" * 64))
     for what in (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import cifar
-from cifar.measure import process
+from cifar.node import process
 from cifar.record import files
 
 DECIDES = {
@@ -147,7 +147,7 @@ print(child.pid)"""
 
 PARENT = """import sys
 from pathlib import Path
-from cifar.measure import process
+from cifar.node import process
 from cifar.record import files
 folder = Path(sys.argv[1])
 with files.held(folder, "measuring") as lock:
@@ -155,7 +155,7 @@ with files.held(folder, "measuring") as lock:
                     read=lambda said: None, deadline=lambda: 1000.0)
 """
 CHILD = """import os, time
-from cifar.measure import process
+from cifar.node import process
 process.die_with_parent()
 print(os.getpid(), flush=True)
 time.sleep(1000)
@@ -184,7 +184,7 @@ def test_parent_that_is_killed(tmp_path, careless):
 def test_process_that_comes_after_its_parent():
     """A run whose parent is gone before it has asked the kernel ends at once."""
     environ = process.environment() | {"CIFAR_PARENT": "1"}
-    program = "from cifar.measure import process; process.die_with_parent(); print('still here')"
+    program = "from cifar.node import process; process.die_with_parent(); print('still here')"
     done = subprocess.run(process.python("-c", program), env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
 

@@ -1,4 +1,4 @@
-"""From a device to the joules that its own counter tells from now on, or to the reason why there is none."""
+"""A device's own counter tells the joules that it uses from now on; where there is none, the reason stands instead."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cifar.measure import devices, environment
-from cifar.measure.devices import Missing
+from cifar.node import gpus, kernel
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import ModuleType
-
-    from cifar.measure.devices import Device
 
 
 @dataclass
@@ -66,30 +64,30 @@ class Counter:
 
 
 def counter(
-    device: Device,
-    root: Path = devices.ROOT,
+    gpu: int | None,
+    root: Path = kernel.ROOT,
     library: ModuleType | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Counter | Missing:
-    """Return the counter of the device, or why there is none.
+) -> Counter | Unmeasurable:
+    """Return the counter of GPU number `gpu`, or of the processors where that is None; or why there is none.
 
-    A CPU's is Linux's powercap (RAPL, of Intel and AMD) below `root`, a GPU's NVIDIA's management library.
+    The processors' is Linux's powercap (RAPL, of Intel and AMD) below `root`, a GPU's NVIDIA's management library.
     """
-    return _of_packages(root) if device.kind == "cpu" else _of_gpu(device, library, environ)
+    return _of_packages(root) if gpu is None else _of_gpu(gpu, library, environ)
 
 
-def _of_packages(root: Path) -> Counter | Missing:
+def _of_packages(root: Path) -> Counter | Unmeasurable:
     """The processor packages, without their parts (cores, memory controllers) and without the whole platform."""
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
-    zones = [zone for zone in zones if (devices.read_text(zone / "name") or "").startswith("package")]
+    zones = [zone for zone in zones if (kernel.read_text(zone / "name") or "").startswith("package")]
     if not zones:
         reason = "the kernel offers no energy counters of the processor (RAPL), as in most virtual machines"
-        return Missing(reason)
+        return Unmeasurable(reason)
     try:
         registers = [_package(zone) for zone in zones]
     except (OSError, ValueError) as error:
         remedy = "root can let all read energy_uj" if isinstance(error, OSError) else ""
-        return Missing(f"the processor's energy counters cannot be read ({error})", remedy)
+        return Unmeasurable(f"the processor's energy counters cannot be read ({error})", remedy)
     return Counter(f"all of the node's {len(zones)} CPU packages, whoever used them; memory is not in it", registers)
 
 
@@ -106,23 +104,23 @@ def _package(zone: Path) -> Register:
     return Register(lambda: number("energy_uj"), 1e-6, number("max_energy_range_uj"))
 
 
-def _of_gpu(device: Device, library: ModuleType | None, environ: Mapping[str, str]) -> Counter | Missing:
+def _of_gpu(gpu: int, library: ModuleType | None, environ: Mapping[str, str]) -> Counter | Unmeasurable:
     """The GPU's board; the library stays open as long as the process lives."""
     try:
         nvml = library or importlib.import_module("pynvml")
     except ImportError as error:
-        return Missing(f"the package nvidia-ml-py cannot be used ({error})", "install the lock anew")
+        return Unmeasurable(f"the package nvidia-ml-py cannot be used ({error})", "install the lock anew")
 
     def millijoules() -> int:
         try:
-            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(gpu))
+            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         except nvml.NVMLError as error:
             raise OSError(str(error)) from error
 
     try:
         nvml.nvmlInit()
-        gpu = environment.finders(nvml, environ.get("CUDA_VISIBLE_DEVICES"))[device.number or 0]()
+        handle = gpus.finders(nvml, environ.get("CUDA_VISIBLE_DEVICES"))[gpu]()
         register = Register(millijoules, 1e-3)
     except (nvml.NVMLError, OSError, IndexError) as error:
-        return Missing(f"NVIDIA's management library does not tell the GPU's energy ({error})")
+        return Unmeasurable(f"NVIDIA's management library does not tell the GPU's energy ({error})")
     return Counter("the whole GPU board, whoever used it; the host is not in it", [register])

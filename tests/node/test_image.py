@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from cifar.measure import image
+from cifar.node import image
 
 SYSTEM, DATA, PARTITION, SIGNATURE = 2, 3, 0x4004, 0x4005
 
