@@ -116,21 +116,6 @@ def told_apart(records: Sequence[Record]) -> list[Record]:
     ]
 
 
-def by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Return the records of each arm under its name, CPU first, then by start; runs in order.
-
-    An arm that occurs in several campaigns becomes one arm a campaign: `gpu@before`, `gpu@after`.
-    """
-    campaigns: dict[str, set[str]] = {}
-    for record in records:
-        campaigns.setdefault(record.arm, set()).add(record.campaign)
-    arms: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: (record.device != "cpu", record.began, record.run)):
-        several = len(campaigns[record.arm]) > 1
-        arms.setdefault(f"{record.arm}@{record.campaign}" if several else record.arm, []).append(record)
-    return {arm: sorted(runs, key=lambda record: record.run) for arm, runs in arms.items()}
-
-
 def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) -> None:
     """Raise ValueError for two records of one key, which would count one measurement twice."""
     seen: dict[Hashable, Record] = {}

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cifar.record.names import in_order, words
-from cifar.report import ladder, nodes, tables
+from cifar.report import ladder, tables
 from cifar.report.comparison import Comparison, estimate
 from cifar.report.text import in_unit, number, speed
 from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cifar.record.model import Record
+    from cifar.report.arms import Arm, Arms
     from cifar.report.comparison import Pair
-    from cifar.report.page import Arms, Refused
+    from cifar.report.page import Refused
 
 HEADLINES = (
     "training[feed=generator]",
@@ -38,46 +39,44 @@ PUBLISHED = "c212c2c6de88cfe9e7c57647be836c3324113f65210e153438afeaa71f0635d8"
 
 def answer(
     arms: Arms,
-    over: Arms,
     comparisons: Sequence[Comparison],
     refused: Sequence[Refused],
     missing_gpu: Sequence[tuple[str, str]],
 ) -> str:
     """The report in one sentence: over the nodes, where that says more of a device than one node does."""
-    if len(over) > 1 or len(over) == len(nodes.beside(arms, over)):
-        arms = over
-        comparisons = [comparison for comparison in comparisons if comparison.baseline in over]
-        refused = [refusal for refusal in refused if refusal.baseline in over]
-    if len(arms) == 1 and not refused:
-        return _answer_of_one(*next(iter(arms.items())), missing_gpu, "node" if arms is over else "run")
+    sides, evidence = arms.each, "run"
+    if len(arms.over) > 1 or len(arms.over) == len(arms.by_node):
+        sides, evidence = arms.over, "node"
+        comparisons = [comparison for comparison in comparisons if comparison.baseline in sides]
+        refused = [refusal for refusal in refused if refusal.baseline in sides]
+    if len(sides) == 1 and not refused:
+        return _answer_of_one(next(iter(sides.values())), missing_gpu, evidence)
     if not comparisons:
         first = refused[0]
         return f"{first.candidate} and {first.baseline} are {first.error}."
-    comparison = min(comparisons, key=lambda found: _rank(arms, found))
+    comparison = min(comparisons, key=lambda comparison: _rank(sides, comparison))
     pair = _headline(comparison)
     if pair is None:
         return f"Nothing of {comparison.candidate} could be compared with {comparison.baseline}: see what was left out."
-    here, there = (machine(arm, arms[arm]) for arm in (comparison.candidate, comparison.baseline))
-    return _claim(pair, here, there, comparison)
+    return _claim(pair, machine(sides[comparison.candidate]), machine(sides[comparison.baseline]), comparison)
 
 
-def _rank(arms: Arms, comparison: Comparison) -> int:
+def _rank(arms: Mapping[str, Arm], comparison: Comparison) -> int:
     """Which comparison the answer is about, lowest first: a GPU before and after, any arm before and after, devices."""
-    one, other = arms[comparison.baseline][0], arms[comparison.candidate][0]
-    if one.arm == other.arm:
-        return 0 if one.device != "cpu" else 1
-    return 2 if one.device != other.device else 3
+    baseline, candidate = (arms[name].records[0] for name in (comparison.baseline, comparison.candidate))
+    if baseline.arm == candidate.arm:
+        return 0 if baseline.device != "cpu" else 1
+    return 2 if baseline.device != candidate.device else 3
 
 
-def _answer_of_one(arm: str, records: Sequence[Record], missing_gpu: Sequence[tuple[str, str]], evidence: str) -> str:
+def _answer_of_one(arm: Arm, missing_gpu: Sequence[tuple[str, str]], evidence: str) -> str:
     """The sentence where there is one arm: its speed, and why there is nothing to compare it with."""
-    results = dict.fromkeys(result.workload for record in records for result in record.results)
-    headline = next((name for name in (*HEADLINES, *in_order(results)) if name in results), None)
+    headline = next((name for name in (*HEADLINES, *in_order(arm.results)) if name in arm.results), None)
     if headline is None:
-        return f"Nothing was measured on {machine(arm, records)}: see what was left out."
+        return f"Nothing was measured on {machine(arm)}: see what was left out."
     if headline.startswith("ladder"):
-        return _answer_of_ladder(machine(arm, records), records, evidence)
-    own = estimate([result for record in records for result in record.results if result.workload == headline])
+        return _answer_of_ladder(arm, evidence)
+    own = estimate(arm.results[headline])
     rate, ends = in_unit(own)
     if own.interval:
         span = f"95 % interval {ends}, {own.runs} {evidence}s"
@@ -85,20 +84,21 @@ def _answer_of_one(arm: str, records: Sequence[Record], missing_gpu: Sequence[tu
         span = f"one {evidence}, so no interval"
     else:
         span = f"{own.runs} {evidence}s without any spread"
-    said = f"{words(headline)}: {machine(arm, records)} does {rate} ({span})"
-    return f"{said}; {_no_gpu(records, missing_gpu)}." if records[0].device == "cpu" else f"{said}."
+    sentence = f"{words(headline)}: {machine(arm)} does {rate} ({span})"
+    return f"{sentence}; {_no_gpu(arm.records, missing_gpu)}." if arm.device == "cpu" else f"{sentence}."
 
 
-def _answer_of_ladder(machine: str, records: Sequence[Record], evidence: str) -> str:
+def _answer_of_ladder(arm: Arm, evidence: str) -> str:
     """How far the highest rung that learns as well is above the lesson's way, in training if that was climbed."""
-    climbed = ((name, ladder.climb(records, name)) for name in ("training", "forward", "generator"))
+    climbed = ((name, ladder.climb(arm, name)) for name in ("training", "forward", "generator"))
     name, rungs = next((name, rungs) for name, rungs in climbed if rungs)
     top = max((rung for rung in rungs if not rung.learns_less), key=lambda rung: rung.speed.value)
     reached = f"{speed(top.speed)}, {top.speed.runs} {evidence}{'s' * (top.speed.runs > 1)}"
+    where, title = machine(arm), f"\u201c{top.title}\u201d"
     if top.to_first is None:
-        return f"Ladder, {name}: no rung is faster than the first, \u201c{top.title}\u201d, on {machine}: {reached}."
+        return f"Ladder, {name}: no rung is faster than the first, {title}, on {where}: {reached}."
     times = f"{tables.times(top.to_first)} as fast as \u201c{rungs[0].title}\u201d"
-    return f"Ladder, {name}: on {machine} \u201c{top.title}\u201d is {times}: {reached}."
+    return f"Ladder, {name}: on {where} {title} is {times}: {reached}."
 
 
 def no_gpu(missing_gpu: Sequence[tuple[str, str]]) -> list[str]:
@@ -141,14 +141,15 @@ def _claim(pair: Pair, here: str, there: str, comparison: Comparison) -> str:
     return f"{what}: whether {here} or {there} is faster cannot be said yet: ratio {ratio}, {span}; {pair.reason}."
 
 
-def machine(arm: str, records: Sequence[Record]) -> str:
+def machine(arm: Arm) -> str:
     """An arm with the device behind it: `cpu (AMD EPYC, 2 cores)`."""
-    if records[0].device != "cpu":
+    records = arm.records
+    if arm.device != "cpu":
         model = fact(records, GPU_MODEL)
-        return f"{arm} ({model})" if model else arm
+        return f"{arm.name} ({model})" if model else arm.name
     unit = "hardware thread" if fact(records, CPU_THREADS) == "True" else "core"
     parts = [part for part in (fact(records, CPU_MODEL), _cores(fact(records, CPU_CORES), unit)) if part]
-    return f"{arm} ({', '.join(parts)})" if parts else arm
+    return f"{arm.name} ({', '.join(parts)})" if parts else arm.name
 
 
 def _cores(cores: str | None, unit: str) -> str:

@@ -10,13 +10,14 @@ import numpy as np
 from cifar.record.names import in_order
 from cifar.record.reading import told_apart
 from cifar.report import limits
+from cifar.report.arms import Arm
 from cifar.report.comparison import ABSENT, MARGIN, Comparison, LeftOut, NotComparable, Pair, estimate
 from cifar.statistics.families import Verdict, decide, holm
 from cifar.statistics.intervals import Interval, welch
 from cifar.statistics.stopping import MOST_RUNS, runs_needed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from cifar.record.model import Record, Result
     from cifar.report.comparison import Differences, Estimate
@@ -40,24 +41,45 @@ def compare(  # noqa: PLR0913 - what, by what measure, and two words for it
     Raises NotComparable where a fingerprint field has more than one value over both arms and is not in `allow`,
     and ValueError for a margin not above 0 and for records of more than one arm on a side.
     """
+    _check(margin)
+    names = names or _names(baseline, candidate)
+    return compare_arms(Arm(names[0], baseline), Arm(names[1], candidate), margin, allow, evidence=evidence)
+
+
+def compare_arms(
+    baseline: Arm, candidate: Arm, margin: float = MARGIN, allow: Iterable[str] = (), *, evidence: str = "run"
+) -> Comparison:
+    """Return what one arm, the candidate, says against another, the baseline; see `compare`."""
+    _check(margin)
+    allowed = comparable(baseline.records, candidate.records, frozenset(allow))
+    baseline, candidate = limits.sound(baseline), limits.sound(candidate)
+    both = f"{baseline.name} and {candidate.name}"
+    gapped = gaps(baseline, evidence), gaps(candidate, evidence)
+    paired, left_out = [], [*gapped[0], *gapped[1]]
+    for workload in in_order(workload for workload in baseline.results if workload in candidate.results):
+        results = baseline.results[workload], candidate.results[workload]
+        if reason := _unequal(*results):
+            left_out.append(LeftOut(workload, both, reason))
+        else:
+            paired.append((workload, *results))
+    left_out += [*_unpaired(baseline, candidate), *_unpaired(candidate, baseline)]
+    return Comparison(
+        baseline.name,
+        candidate.name,
+        margin,
+        pairs=_pairs(paired, margin, evidence),
+        left_out=tuple(left_out),
+        allowed=allowed,
+        lost=_lost(baseline, candidate, *gapped),
+        evidence=evidence,
+    )
+
+
+def _check(margin: float) -> None:
+    """Raise ValueError for a margin of nothing, of less, or of everything."""
     if not 0 < margin < math.inf:
         message = f"the margin must be a number above 0, such as 0.05 for 5 %, not {margin}"
         raise ValueError(message)
-    labels = names or _names(baseline, candidate)
-    allowed = comparable(baseline, candidate, frozenset(allow))
-    baseline, candidate = limits.sound(baseline), limits.sound(candidate)
-    gapped = gaps(baseline, labels[0], evidence), gaps(candidate, labels[1], evidence)
-    sides = _measured(baseline), _measured(candidate)
-    paired, left_out = [], [*gapped[0], *gapped[1]]
-    for workload in in_order(workload for workload in sides[0] if workload in sides[1]):
-        results = sides[0][workload], sides[1][workload]
-        if reason := _unequal(*results):
-            left_out.append(LeftOut(workload, " and ".join(labels), reason))
-        else:
-            paired.append((workload, *results))
-    left_out += _unpaired(sides, labels)
-    pairs = _pairs(paired, margin, evidence)
-    return Comparison(*labels, margin, pairs, tuple(left_out), allowed, _lost(sides, gapped), evidence)
 
 
 def comparable(baseline: Sequence[Record], candidate: Sequence[Record], allow: frozenset[str]) -> Differences:
@@ -102,33 +124,32 @@ def _arm(records: Sequence[Record], side: str) -> str:
 # --- what is left out
 
 
-def gaps(records: Sequence[Record], arm: str, evidence: str = "run") -> list[LeftOut]:
-    """Return what an arm's records lack: failures, runs cut short, workloads that only some of its runs have."""
-    workloads = dict.fromkeys(result.workload for record in records for result in record.results)
-    left_out = _failed(records, arm, evidence)
-    for record in records:
+def gaps(arm: Arm, evidence: str = "run") -> list[LeftOut]:
+    """Return what an arm lacks: failures, runs cut short, workloads that only some of its runs have."""
+    left_out = _failed(arm, evidence)
+    for record, results in zip(arm.records, arm.runs, strict=True):
         if not record.complete:
-            finished = f"the {len(record.results)} workloads it had finished are used"
-            left_out.append(LeftOut("", arm, f"run {record.run} was cut short; {finished}"))
+            finished = f"the {len(results)} workloads it had finished are used"
+            left_out.append(LeftOut("", arm.name, f"run {record.run} was cut short; {finished}"))
             continue
         failed = {failure["workload"] for failure in record.failures}
-        missing = workloads.keys() - failed - {result.workload for result in record.results}
         reason = f"run {record.run} has no number for it and gives no reason"
-        left_out += [LeftOut(workload, arm, reason) for workload in workloads if workload in missing]
+        missing = [workload for workload in arm.results if workload not in results and workload not in failed]
+        left_out += [LeftOut(workload, arm.name, reason) for workload in missing]
     return left_out
 
 
-def _failed(records: Sequence[Record], arm: str, evidence: str) -> list[LeftOut]:
+def _failed(arm: Arm, evidence: str) -> list[LeftOut]:
     """What has no number for a reason that the runs give, each reason once with its runs; a node's names the node."""
     runs: dict[tuple[str, str, bool], list[int]] = {}
-    for record in records:
+    for record in arm.records:
         for failure in record.failures:
             failed = failure.get("skipped") is False
             runs.setdefault((failure["workload"], failure["reason"], failed), []).append(record.run)
     left_out = []
     for (workload, reason, failed), numbers in runs.items():
-        which = f"{_which(numbers, len(records))}: " if evidence == "run" else ""
-        left_out.append(LeftOut(workload, arm, which + reason, failed))
+        which = f"{_which(numbers, len(arm.records))}: " if evidence == "run" else ""
+        left_out.append(LeftOut(workload, arm.name, which + reason, failed))
     return left_out
 
 
@@ -139,30 +160,24 @@ def _which(numbers: Sequence[int], runs: int) -> str:
     return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
-def _measured(records: Sequence[Record]) -> dict[str, list[Result]]:
-    """The results of each workload over an arm's runs."""
-    results: dict[str, list[Result]] = {}
-    for record in records:
-        for result in record.results:
-            results.setdefault(result.workload, []).append(result)
-    return results
+def _unpaired(arm: Arm, other: Arm) -> list[LeftOut]:
+    """The workloads that only one arm has, under the other, which lacks them."""
+    reason = f"only {arm.name} has a number for it"
+    return [LeftOut(workload, other.name, reason) for workload in arm.results if workload not in other.results]
 
 
-def _unpaired(sides: Sequence[Mapping[str, object]], labels: tuple[str, str]) -> list[LeftOut]:
-    """The workloads that only one side has, under the arm that lacks them."""
-    return [
-        LeftOut(workload, labels[1 - here], f"only {labels[here]} has a number for it")
-        for here in (0, 1)
-        for workload in sides[here]
-        if workload not in sides[1 - here]
-    ]
-
-
-def _lost(sides: Sequence[Mapping[str, object]], gapped: Sequence[Sequence[LeftOut]]) -> tuple[LeftOut, ...]:
+def _lost(
+    baseline: Arm, candidate: Arm, baseline_gaps: Sequence[LeftOut], candidate_gaps: Sequence[LeftOut]
+) -> tuple[LeftOut, ...]:
     """The candidate's failures in what the baseline can do: never fails itself, or has a number and nobody else has."""
-    flawed = {entry.workload for entry in gapped[0] if entry.failed}
-    can = [workload for workload in sides[0] if workload not in sides[1] or workload not in flawed]
-    return tuple(entry for entry in gapped[1] if entry.failed and entry.workload in can)
+    flawed = {gap.workload for gap in baseline_gaps if gap.failed}
+    lost = []
+    for gap in candidate_gaps:
+        able = gap.workload in baseline.results
+        alone = gap.workload not in candidate.results
+        if gap.failed and able and (alone or gap.workload not in flawed):
+            lost.append(gap)
+    return tuple(lost)
 
 
 def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
@@ -180,7 +195,7 @@ def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
 
 
 def _pairs(
-    measured: Sequence[tuple[str, list[Result], list[Result]]], margin: float, evidence: str
+    measured: Sequence[tuple[str, Sequence[Result], Sequence[Result]]], margin: float, evidence: str
 ) -> tuple[Pair, ...]:
     """Each workload's pair; the verdicts see all p values as one family."""
     estimates = [(estimate(baseline), estimate(candidate)) for _, baseline, candidate in measured]

@@ -12,7 +12,8 @@ from cifar.statistics.intervals import interval
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cifar.record.model import Record, Result
+    from cifar.record.model import Result
+    from cifar.report.arms import Arm
     from cifar.statistics.families import Verdict
     from cifar.statistics.intervals import Interval
 
@@ -116,17 +117,12 @@ def estimate_of(values: tuple[float, ...], unit: str) -> Estimate:
     return Estimate(mean, interval(values), values, unit)
 
 
-def within(records: Sequence[Record], slow: str, fast: str) -> Estimate | None:
-    """Return how many times as fast as workload `slow` is `fast` in the runs of one arm that have both.
+def within(arm: Arm, slow: str, fast: str) -> Estimate | None:
+    """Return how many times as fast as workload `slow` is `fast` in the runs of an arm that have both.
 
     Both come from the same process and share its shift, so each run gives one ratio, and the interval is that of
     the ratios. None where no run has both, or they were not done in the same unit.
     """
-    ratios = []
-    for record in records:
-        results = {result.workload: result for result in record.results}
-        if slow not in results or fast not in results:
-            continue
-        if results[slow].unit == results[fast].unit:
-            ratios.append(results[fast].value / results[slow].value)
-    return estimate_of(tuple(ratios), unit="") if ratios else None
+    both = [(run[slow], run[fast]) for run in arm.runs if slow in run and fast in run]
+    ratios = tuple(faster.value / slower.value for slower, faster in both if slower.unit == faster.unit)
+    return estimate_of(ratios, unit="") if ratios else None

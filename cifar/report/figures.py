@@ -24,6 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from cifar.record import files
 from cifar.record.names import FAMILIES, in_order, parameters, series, words
 from cifar.report import growth, ladder, limits
+from cifar.report.arms import Arm, by_workload
 from cifar.report.comparison import estimate
 from cifar.report.text import number, ratio
 from cifar.statistics.families import Verdict
@@ -34,13 +35,11 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from cifar.record.model import Record, Result
+    from cifar.record.model import Result
     from cifar.report.comparison import Comparison, Estimate, Pair
     from cifar.report.growth import Curve
     from cifar.report.ladder import Rung
     from cifar.report.nodes import Spread
-
-    Arms = Mapping[str, Sequence[Record]]
 
 Item = TypeVar("Item")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -70,7 +69,7 @@ VERDICT_COLOURS = {
 }
 
 
-def throughput(arms: Arms) -> Figure:
+def throughput(arms: Mapping[str, Arm]) -> Figure:
     """Return images/s by arm: against batch size where a series has several, else in rows; every run is a dot.
 
     Both axes are logarithmic, so that a ratio is the same distance everywhere; bars are 95 % intervals.
@@ -111,17 +110,17 @@ def ratios(comparison: Comparison) -> Figure:
     return figure
 
 
-def warmup(arms: Arms) -> Figure:
+def warmup(arms: Mapping[str, Arm]) -> Figure:
     """Return the seconds of each workload's first call (hollow) beside those of a steady one (filled).
 
     A record that does not say how many calls a round has leaves the steady one out.
     """
-    firsts = {arm: _calls(runs) for arm, runs in arms.items()}
+    firsts = {name: _calls(arm) for name, arm in arms.items()}
     workloads = in_order(dict.fromkeys(workload for calls in firsts.values() for workload in calls))[::-1]
     with drawing.settings():
         height = 1.6 + len(workloads) * (0.2 + 0.14 * len(arms))
         figure, (axes,) = _figure(1, 1, width=8.5, height=height)
-        for index, (arm, calls) in enumerate(firsts.items()):
+        for index, (name, calls) in enumerate(firsts.items()):
             colour, marker = _look(index)
             for place, workload in enumerate(workloads):
                 if workload not in calls:
@@ -130,7 +129,7 @@ def warmup(arms: Arms) -> Figure:
                 y = place + _offset(index, len(arms), width=min(0.62, 0.3 * (len(arms) - 1)))
                 axes.plot([steady, first], [y, y], color=colour, linewidth=1.2, alpha=0.55)
                 axes.plot(first, y, marker, color=colour, markerfacecolor="white", markersize=5.5)
-                axes.plot(steady, y, marker, color=colour, markersize=5.5, label=arm)
+                axes.plot(steady, y, marker, color=colour, markersize=5.5, label=name)
         axes.set_xscale("log")
         axes.set_yticks(range(len(workloads)), [words(workload) for workload in workloads])
         axes.set_ylim(-0.6, len(workloads) - 0.4)
@@ -141,13 +140,16 @@ def warmup(arms: Arms) -> Figure:
     return figure
 
 
-def ladders(arms: Arms) -> Figure | None:
+def ladders(arms: Mapping[str, Arm]) -> Figure | None:
     """Return a panel for each ladder, the lesson's way on top: every rung's images/s with its 95 % interval.
 
     None where no arm climbed any.
     """
-    climbed = {name: {arm: ladder.climb(records, name) for arm, records in arms.items()} for name in ladder.RUNGS}
-    climbed = {name: sides for name, sides in climbed.items() if any(sides.values())}
+    climbed = {}
+    for name in ladder.RUNGS:
+        sides = {label: ladder.climb(arm, name) for label, arm in arms.items()}
+        if any(sides.values()):
+            climbed[name] = sides
     if not climbed:
         return None
     titles = {name: _titles(name, sides) for name, sides in climbed.items()}
@@ -166,15 +168,15 @@ def ladders(arms: Arms) -> Figure | None:
     return figure
 
 
-def roofline(arms: Arms) -> Figure | None:
+def roofline(arms: Mapping[str, Arm]) -> Figure | None:
     """Return FLOP/s against FLOP a byte, a panel for each arm, under the roof that its limits make; None without any.
 
     S. Williams, A. Waterman and D. Patterson, Communications of the ACM 52 (2009) 65-76: left of the ridge memory
     binds, right of it arithmetic.  Bytes are counted as in the records; a cache may spare some of them.  Where a
     workload lies above the roof the panel says why it can.
     """
-    peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
-    roofed = [arm for arm, found in peaks.items() if MEMORY in found and len(_arithmetic(found)) == 1]
+    peaks = {name: limits.peaks(arm) for name, arm in arms.items()}
+    roofed = [name for name, found in peaks.items() if MEMORY in found and len(_arithmetic(found)) == 1]
     if not roofed:
         return None
     results = by_workload(arms)
@@ -182,21 +184,21 @@ def roofline(arms: Arms) -> Figure | None:
         columns = min(2, len(roofed))
         lines = math.ceil(len(roofed) / columns)
         figure, axes = _figure(columns, lines, width=5.5 * columns + 1, height=4.2 * lines)
-        for panel, arm in zip(axes, roofed, strict=False):
-            here = {workload: sides[arm] for workload, sides in results.items() if arm in sides}
-            _roof(panel, here, peaks[arm], list(arms).index(arm), arms[arm][0].device)
-            panel.set_title(arm)
+        for panel, name in zip(axes, roofed, strict=False):
+            here = {workload: sides[name] for workload, sides in results.items() if name in sides}
+            _roof(panel, here, peaks[name], list(arms).index(name), arms[name].device)
+            panel.set_title(name)
         for panel in axes[len(roofed) :]:
             panel.remove()
     return figure
 
 
-def growths(arms: Arms) -> Figure | None:
+def growths(arms: Mapping[str, Arm]) -> Figure | None:
     """Return seconds and, below, the host's memory against size, for each thing that grows; None without any.
 
     Grey lines are linear: a steeper end grows faster.  Memory begins at zero, so that what is constant looks so.
     """
-    found = {arm: growth.curves(records) for arm, records in arms.items()}
+    found = {name: growth.curves(arm) for name, arm in arms.items()}
     titles = list(dict.fromkeys(title for curves in found.values() for title in curves))
     if not titles:
         return None
@@ -225,13 +227,13 @@ def growths(arms: Arms) -> Figure | None:
     return figure
 
 
-def rounds(arms: Arms) -> Figure:
+def rounds(arms: Mapping[str, Arm]) -> Figure:
     """Return each workload's rounds in order, run after run, as multiples of the arm's median round.
 
     Two bands in a panel are two modes; a slope is a run that had not warmed up, or a node that throttles.
     Of more than `MOST_RUNS` runs of an arm some are drawn, and the axis says so.
     """
-    drawn = {arm: _some(runs, MOST_RUNS) for arm, runs in arms.items()}
+    drawn = {name: Arm(name, _some(arm.records, MOST_RUNS)) for name, arm in arms.items()}
     results = by_workload(drawn)
     with drawing.settings():
         columns = min(3, max(1, len(results)))
@@ -251,7 +253,7 @@ def rounds(arms: Arms) -> Figure:
             some = range(0, most, step)
             panel.set_xticks([run + 1.5 for run in some], [str(run + 1) for run in some], minor=True)
         _legend(figure, list(arms), place="upper left")
-        total = max(map(len, arms.values()))
+        total = max(len(arm.records) for arm in arms.values())
         _set_out(figure, f"{MOST_RUNS} of {total:,} runs, evenly chosen" if total > MOST_RUNS else "run")
     return figure
 
@@ -308,17 +310,7 @@ def svg(figure: Figure) -> bytes:
 # --- what is drawn
 
 
-def by_workload(arms: Arms) -> dict[str, dict[str, list[Result]]]:
-    """Return the results of each workload, in order, by arm."""
-    found: dict[str, dict[str, list[Result]]] = {}
-    for arm, records in arms.items():
-        for record in records:
-            for result in record.results:
-                found.setdefault(result.workload, {}).setdefault(arm, []).append(result)
-    return {workload: found[workload] for workload in in_order(found)}
-
-
-def _estimates(arms: Arms, *, images: bool) -> dict[str, dict[str, Estimate]]:
+def _estimates(arms: Mapping[str, Arm], *, images: bool) -> dict[str, dict[str, Estimate]]:
     """The speed of each workload by arm, of those that process images or of those that do not."""
     return {
         workload: {arm: estimate(results) for arm, results in sides.items()}
@@ -327,16 +319,19 @@ def _estimates(arms: Arms, *, images: bool) -> dict[str, dict[str, Estimate]]:
     }
 
 
-def _calls(records: Sequence[Record]) -> dict[str, tuple[float, float]]:
+def _calls(arm: Arm) -> dict[str, tuple[float, float]]:
     """Seconds of the first call and of a steady one by workload, medians over an arm's runs."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
-        for result in record.results:
+    calls = {}
+    for workload, results in arm.results.items():
+        seconds = []
+        for result in results:
             if result.warmup_seconds is not None:
                 steady = result.median / result.calls if result.calls else math.nan
-                pair = (result.warmup_seconds, steady)
-                found.setdefault(result.workload, []).append(pair)
-    return {workload: tuple(np.median(pairs, axis=0).tolist()) for workload, pairs in found.items()}
+                seconds.append((result.warmup_seconds, steady))
+        if seconds:
+            first, steady = np.median(seconds, axis=0).tolist()
+            calls[workload] = first, steady
+    return calls
 
 
 def _some(items: Sequence[Item], most: int) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Growth: an arm's records go in; curves of time and memory against size come out."""
+"""Growth: an arm goes in; curves of time and memory against size come out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from cifar.record.names import parameters
 from cifar.report.comparison import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cifar.record.model import Record, Result
+    from cifar.record.model import Result
+    from cifar.report.arms import Arm
 
 LINEAR = 1.1
 """Where time grows at its end by a greater power of the size, it grows faster than linear; noise gives up to this."""
@@ -41,27 +40,26 @@ class Curve:
         return math.log(self.seconds[-1] / self.seconds[-2]) / math.log(self.sizes[-1] / self.sizes[-2])
 
 
-def curves(records: Sequence[Record]) -> dict[str, Curve]:
+def curves(arm: Arm) -> dict[str, Curve]:
     """Return an arm's curves of at least two sizes under their titles, means over the runs."""
-    found: dict[str, dict[int, list[Result]]] = {}
-    for record in records:
-        for result in record.results:
-            if result.family in TITLES:
-                axis, title = TITLES[result.family]
-                rest = parameters(result.workload)
-                size = int(rest.pop(axis))
-                name = ", ".join([title, *(f"{key} {value}" for key, value in rest.items())])
-                found.setdefault(name, {}).setdefault(size, []).append(result)
-    return {name: _curve(dict(sorted(sizes.items()))) for name, sizes in found.items() if len(sizes) > 1}
+    measured: dict[str, dict[int, list[Result]]] = {}
+    for workload, results in arm.results.items():
+        if results[0].family in TITLES:
+            axis, title = TITLES[results[0].family]
+            rest = parameters(workload)
+            size = int(rest.pop(axis))
+            name = ", ".join([title, *(f"{key} {value}" for key, value in rest.items())])
+            measured.setdefault(name, {}).setdefault(size, []).extend(results)
+    return {name: _curve(dict(sorted(sizes.items()))) for name, sizes in measured.items() if len(sizes) > 1}
 
 
 def _curve(sizes: dict[int, list[Result]]) -> Curve:
     """A curve from the results at each size."""
-    speeds = [estimate(results).value for results in sizes.values()]
-    each = [
-        size / speed if results[0].images else 1 / speed
-        for (size, results), speed in zip(sizes.items(), speeds, strict=True)
-    ]
-    peaks = [[result.memory["host_peak_bytes"] for result in results] for results in sizes.values()]
-    known = all(peak is not None for found in peaks for peak in found)
-    return Curve(tuple(sizes), tuple(each), tuple(round(median(found)) for found in peaks) if known else ())
+    seconds, peaks = [], []
+    for size, results in sizes.items():
+        speed = estimate(results).value
+        seconds.append(size / speed if results[0].images else 1 / speed)
+        peaks.append([result.memory["host_peak_bytes"] for result in results])
+    if any(peak is None for at_size in peaks for peak in at_size):
+        return Curve(tuple(sizes), tuple(seconds), ())
+    return Curve(tuple(sizes), tuple(seconds), tuple(round(median(at_size)) for at_size in peaks))

@@ -1,4 +1,4 @@
-"""Ladder: an arm's records go in; the rungs from the lesson's way to the fastest come out, with what each one buys."""
+"""Ladder: an arm goes in; the rungs from the lesson's way to the fastest come out, with what each one buys."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from cifar.report.comparison import estimate, within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from cifar.record.model import Record, Result
+    from cifar.report.arms import Arm
     from cifar.report.comparison import Estimate
 
 LESS = 0.06
@@ -80,30 +80,29 @@ class Rung:
         return True if low > 1 else False if high < 1 else None
 
 
-def climb(records: Sequence[Record], name: str) -> list[Rung]:
+def climb(arm: Arm, name: str) -> list[Rung]:
     """Return the rungs of the ladder `name` (generator, forward, training) that an arm measured, from the first on."""
-    results: dict[str, list[Result]] = {}
-    for record in records:
-        for result in record.results:
-            results.setdefault(result.workload, []).append(result)
-    workloads = {rung: f"ladder_{name}[rung={rung}]" for rung in RUNGS[name]}
-    measured = [(rung, workload) for rung, workload in workloads.items() if workload in results]
     rungs: list[Rung] = []
-    for place, (rung, workload) in enumerate(measured):
-        before, first = (measured[place - 1][1], measured[0][1]) if place else (None, None)
-        whole = next((result for result in results[workload] if result.accuracy is not None), None)
+    first = before = ""
+    for rung, (title, why) in RUNGS[name].items():
+        workload = f"ladder_{name}[rung={rung}]"
+        results = arm.results.get(workload)
+        if not results:
+            continue
+        whole = next((result for result in results if result.accuracy is not None), None)
         accuracy = whole.accuracy if whole else None
         reached = rungs[0].accuracy if rungs else None
-        rungs.append(
-            Rung(
-                *RUNGS[name][rung],
-                estimate(results[workload]),
-                within(records, before, workload) if before else None,
-                within(records, first, workload) if first else None,
-                accuracy,
-                whole.epoch_seconds if whole else None,
-                whole.epoch_outside if whole else None,
-                learns_less=accuracy is not None and reached is not None and accuracy < reached - LESS,
-            )
+        step = Rung(
+            title,
+            why,
+            speed=estimate(results),
+            to_before=within(arm, before, workload) if before else None,
+            to_first=within(arm, first, workload) if first else None,
+            accuracy=accuracy,
+            epoch_seconds=whole.epoch_seconds if whole else None,
+            epoch_outside=whole.epoch_outside if whole else None,
+            learns_less=accuracy is not None and reached is not None and accuracy < reached - LESS,
         )
+        rungs.append(step)
+        first, before = first or workload, workload
     return rungs

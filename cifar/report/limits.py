@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cifar.record.model import Record, Result
+    from cifar.report.arms import Arm
 
 MOST = 1.05
 """A larger share of a limit is no result but a broken measurement, unless there is an excuse."""
@@ -50,74 +51,82 @@ class Share:
     share: float
 
 
-def peaks(records: Sequence[Record]) -> dict[str, float]:
+def peaks(arm: Arm) -> dict[str, float]:
     """Return the speed of each workload that another one names as its limit, in its unit: the best of all rounds.
 
     The best, for what disturbs a measurement makes it slower, and a limit is what was possible.
     """
-    results = [result for record in records for result in record.results]
-    named = {limit for result in results for limit in result.needs}
-    found: dict[str, float] = {}
-    for result in results:
-        if result.workload in named:
-            found[result.workload] = max(found.get(result.workload, 0.0), result.amount / min(result.seconds))
-    return found
+    named = {limit for results in arm.results.values() for result in results for limit in result.needs}
+    return {
+        workload: max(result.amount / min(result.seconds) for result in results)
+        for workload, results in arm.results.items()
+        if workload in named
+    }
 
 
-def shares(result: Result, found: Mapping[str, float]) -> dict[str, float]:
-    """Return the share of each limit in `found` that the median round reaches, the largest first.
+def shares(result: Result, limits: Mapping[str, float]) -> dict[str, float]:
+    """Return the share of each of `limits` (see `peaks`) that the median round reaches, the largest first.
 
     A round that needs n of what the limit gives p of a second cannot take less than n / p seconds; that over the
     seconds it took is the share.
     """
-    known = {limit: needed / found[limit] / result.median for limit, needed in result.needs.items() if limit in found}
+    known = {}
+    for limit, needed in result.needs.items():
+        if limit in limits:
+            known[limit] = needed / limits[limit] / result.median
     return dict(sorted(known.items(), key=lambda item: -item[1]))
 
 
-def binding(results: Sequence[Result], found: Mapping[str, float]) -> Share | None:
+def binding(results: Sequence[Result], limits: Mapping[str, float]) -> Share | None:
     """Return the limit that binds one workload, from its results of all runs (the median run counts); None for none."""
-    reached = [shares(result, found) for result in results]
-    reached = sorted((one for one in reached if one), key=lambda one: next(iter(one.values())))
-    if not reached:
-        return None
-    return Share(*next(iter(reached[len(reached) // 2].items())))
+    largest = []
+    for result in results:
+        known = shares(result, limits)
+        if known:
+            largest.append(Share(*next(iter(known.items()))))
+    largest.sort(key=lambda share: share.share)
+    return largest[len(largest) // 2] if largest else None
 
 
 def excuse(limit: str, device: str) -> Excuse:
     """Return how many times `limit` a workload may do on `device`; on a CPU arithmetic has no excuse."""
-    found = next((beaten for name, beaten in EXCUSES.items() if limit.startswith(name)), NOISE)
-    return NOISE if device == "cpu" and limit.startswith(MATMUL) else found
+    if device == "cpu" and limit.startswith(MATMUL):
+        return NOISE
+    return next((excuse for name, excuse in EXCUSES.items() if limit.startswith(name)), NOISE)
 
 
-def sound(records: Sequence[Record]) -> list[Record]:
-    """Return an arm's records, in which results above 105 % of a limit have become failures that say so.
+def sound(arm: Arm) -> Arm:
+    """Return the arm, in whose records results above 105 % of a limit have become failures that say so.
 
     Where there is an excuse for more, 105 % of that much (see EXCUSES).
     They are no skips: nobody chose to go without the number, and a gate must not pass for want of it.
     """
-    found = peaks(records)
-    return [_sound(record, found) for record in records]
+    limits = peaks(arm)
+    records = [_sound(record, limits) for record in arm.records]
+    changed = any(after is not before for after, before in zip(records, arm.records, strict=True))
+    return dataclasses.replace(arm, records=records) if changed else arm
 
 
-def _sound(record: Record, found: Mapping[str, float]) -> Record:
+def _sound(record: Record, limits: Mapping[str, float]) -> Record:
     """One record without its results that cannot be true."""
-    wrong = {
-        result.workload: reason for result in record.results if (reason := _too_good(result, found, record.device))
-    }
-    if not wrong:
+    kept, failures = [], []
+    for result in record.results:
+        reason = _too_good(result, limits, record.device)
+        if reason:
+            failures.append({"workload": result.workload, "reason": reason, "skipped": False})
+        else:
+            kept.append(result)
+    if not failures:
         return record
-    failures = [{"workload": workload, "reason": reason, "skipped": False} for workload, reason in wrong.items()]
-    kept = tuple(result for result in record.results if result.workload not in wrong)
-    return dataclasses.replace(record, results=kept, failures=(*record.failures, *failures))
+    return dataclasses.replace(record, results=tuple(kept), failures=(*record.failures, *failures))
 
 
-def _too_good(result: Result, found: Mapping[str, float], device: str) -> str:
+def _too_good(result: Result, limits: Mapping[str, float], device: str) -> str:
     """Why a result cannot be true, empty if it can."""
-    for limit, share in shares(result, found).items():
+    for limit, share in shares(result, limits).items():
         if share > MOST * excuse(limit, device).times:
-            return (
-                f"{100 * share:.0f} % of {limit}, the limit measured beside it: one of the two measurements is broken"
-            )
+            percent = f"{100 * share:.0f} %"
+            return f"{percent} of {limit}, the limit measured beside it: one of the two measurements is broken"
     return ""
 
 
@@ -183,22 +192,21 @@ The first of each is the lesson's way.
 """
 
 
-def feeds(records: Sequence[Record], work: str) -> dict[str, Feed]:
+def feeds(arm: Arm, work: str) -> dict[str, Feed]:
     """Return what each generator does to `work` on one arm, medians over its runs; without those not measured."""
-    found = {}
+    measured = {}
     for name, workloads in FEEDS[work].items():
-        made, alone, fed = (_seconds_an_image(records, workload) for workload in workloads)
-        if made and alone and fed:
-            found[name] = Feed(made, alone, fed, overlaps=records[0].device != "cpu")
-    return found
+        generator, network, fed = (_seconds_an_image(arm.results.get(workload, ())) for workload in workloads)
+        if generator and network and fed:
+            measured[name] = Feed(generator, network, fed, overlaps=arm.device != "cpu")
+    return measured
 
 
-def _seconds_an_image(records: Sequence[Record], workload: str) -> float:
+def _seconds_an_image(results: Sequence[Result]) -> float:
     """Median over the runs, within the training steps where the record tells them apart; 0 where there is no result."""
-    results = [result for record in records for result in record.results if result.workload == workload]
-    each = [
-        (median(result.step_seconds) if result.step_seconds else result.median) / result.images
-        for result in results
-        if result.images
-    ]
-    return median(each) if each else 0.0
+    seconds = []
+    for result in results:
+        if result.images:
+            whole = median(result.step_seconds) if result.step_seconds else result.median
+            seconds.append(whole / result.images)
+    return median(seconds) if seconds else 0.0

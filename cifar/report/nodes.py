@@ -18,7 +18,7 @@ from cifar.statistics.families import holm
 from cifar.statistics.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from cifar.record.model import Record, Result
     from cifar.report.comparison import Estimate
@@ -159,13 +159,6 @@ def pools(records: Iterable[Record]) -> dict[str, list[Record]]:
     }
 
 
-def beside(arms: Mapping[str, list[Record]], over: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
-    """Return the arms over their nodes (`over`) and all others, CPU first."""
-    pooled = {runs[0].arm for runs in over.values()}
-    found = dict(over) | {arm: runs for arm, runs in arms.items() if runs[0].arm not in pooled}
-    return dict(sorted(found.items(), key=lambda item: item[1][0].device != "cpu"))
-
-
 def means(runs: Sequence[Record]) -> list[Record]:
     """Return one record a node, whose results have the geometric mean of the speeds of its runs' median rounds.
 
@@ -222,17 +215,15 @@ def _groups(records: Iterable[Record]) -> list[tuple[str, list[Record]]]:
 
 def _by_node(records: Sequence[Record]) -> dict[str, dict[str, Estimate]]:
     """The speed of each workload, in order, by node."""
-    found: dict[str, dict[str, list[Record]]] = {}
+    results: dict[str, dict[str, list[Result]]] = {}
     for record in records:
+        node = str(name(record))
         for result in record.results:
-            found.setdefault(result.workload, {}).setdefault(str(name(record)), []).append(record)
-    return {
-        workload: {
-            node: estimate([one for run in runs for one in run.results if one.workload == workload])
-            for node, runs in found[workload].items()
-        }
-        for workload in in_order(found)
-    }
+            results.setdefault(result.workload, {}).setdefault(node, []).append(result)
+    speeds = {}
+    for workload in in_order(results):
+        speeds[workload] = {node: estimate(measured) for node, measured in results[workload].items()}
+    return speeds
 
 
 def _spread(arm: str, workload: str, by_node: dict[str, Estimate]) -> Spread:

@@ -16,9 +16,10 @@ from markupsafe import Markup
 
 from cifar.record.files import replace
 from cifar.record.names import words
-from cifar.record.reading import by_arm, nothing_collected
+from cifar.record.reading import nothing_collected
 from cifar.record.text import plain
-from cifar.report import answer, compare, escape, figures, limits, nodes, tables
+from cifar.report import answer, compare, escape, figures, nodes, tables
+from cifar.report.arms import by_workload, group
 from cifar.report.comparison import MARGIN, Comparison, NotComparable, estimate
 from cifar.report.text import NONE, in_unit, number, probability
 from cifar.statistics.families import Verdict
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cifar.record.model import Record
+    from cifar.report.arms import Arm, Arms
     from cifar.report.comparison import LeftOut, Pair
     from cifar.report.nodes import Spread
 
-    Arms = dict[str, list[Record]]
     Row = list[str]
 
 PICTURES = {
@@ -151,18 +152,16 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
         message = "there are no records to report on: measure some with `cifar bench`"
         raise ValueError(message)
     folder, allow = Path(folder), tuple(allow)
-    arms = {arm: limits.sound(runs) for arm, runs in by_arm(records).items()}
-    pools = nodes.pools(_records(arms)) if baseline is None else {}
-    over = {arm: nodes.means(runs) for arm, runs in pools.items()}
-    comparisons, refused = _compared(arms, over, baseline, margin, frozenset(allow))
-    spreads = nodes.spreads(_records(arms))
-    notes = [*answer.no_gpu(missing_gpu), *notes, *nodes.sentences(spreads), *nodes.apart(_records(arms))]
-    said = answer.answer(arms, over, comparisons, refused, missing_gpu)
+    arms = group(records, pool=baseline is None)
+    comparisons, refused = _compared(arms, baseline, margin, frozenset(allow))
+    spreads = nodes.spreads(arms.records)
+    notes = [*answer.no_gpu(missing_gpu), *notes, *nodes.sentences(spreads), *nodes.apart(arms.records)]
+    said = answer.answer(arms, comparisons, refused, missing_gpu)
     left_out = (*missing, *_left_out(arms, comparisons))
-    view = _view(arms, pools, comparisons, refused) | {"answer": said, "left_out": _missing(left_out)}
-    view |= {"notes": notes, "tables": tables.explain(arms, nodes.beside(arms, over))}
+    view = _view(arms, comparisons, refused) | {"answer": said, "left_out": _missing(left_out)}
+    view |= {"notes": notes, "tables": tables.explain(arms, spreads)}
     view["command"] = _command(records, folder, margin, allow)
-    drawn = pictures(arms, pools, comparisons)
+    drawn = pictures(arms, spreads, comparisons)
     files = _save(folder, arms, view, drawn)
     return Report(*files, comparisons, refused, said, tuple(notes), left_out, tuple(spreads))
 
@@ -203,9 +202,7 @@ def default_folder(sources: Iterable[str | os.PathLike[str]]) -> Path:
     return common.relative_to(here) if common.is_relative_to(here) else common
 
 
-def plan(
-    arms: Mapping[str, Sequence[Record]], baseline: str | None = None, pooled: Collection[str] = ()
-) -> list[tuple[str, str]]:
+def plan(arms: Mapping[str, Arm], baseline: str | None = None, pooled: Collection[str] = ()) -> list[tuple[str, str]]:
     """Return the pairs (baseline, candidate) of arms to compare, each arm but the first being a candidate.
 
     A named `baseline` is everybody's. Otherwise an arm that an earlier campaign has too is compared with itself
@@ -219,9 +216,10 @@ def plan(
     if baseline is not None:
         return [(baseline, arm) for arm in arms if arm != baseline]
     first = next(iter(arms))
-    names = {arm: runs[0].arm for arm, runs in arms.items()}
-    homes = {arm: nodes.name(runs[0]) if runs[0].arm in pooled else None for arm, runs in arms.items()}
-    places = {arm: runs[0].campaign for arm, runs in arms.items()}
+    firsts = {name: arm.records[0] for name, arm in arms.items()}
+    names = {name: record.arm for name, record in firsts.items()}
+    homes = {name: nodes.name(record) if record.arm in pooled else None for name, record in firsts.items()}
+    places = {name: record.campaign for name, record in firsts.items()}
     pairs = []
     for arm in list(arms)[1:]:
         before = next(other for other in arms if (names[other], homes[other]) == (names[arm], homes[arm]))
@@ -232,35 +230,38 @@ def plan(
     return pairs
 
 
-def pictures(arms: Arms, pools: Arms, comparisons: Sequence[Comparison]) -> list[Picture]:
+def pictures(arms: Arms, spreads: Sequence[Spread], comparisons: Sequence[Comparison]) -> list[Picture]:
     """Return the report's figures: those of all arms, and one of ratios for each comparison; none that is empty.
 
     Arms that are pooled over their nodes are drawn as one; comparisons of many single nodes have tables only.
     """
-    over = nodes.beside(arms, {arm: nodes.means(runs) for arm, runs in pools.items()})
-    found = [Picture(*PICTURES["throughput"], figures.throughput(over))]
+    by_node, by_run = arms.by_node, arms.by_run
+    found = [Picture(*PICTURES["throughput"], figures.throughput(by_node))]
     told = _told(comparisons)
-    for place, comparison in enumerate(told if len(told) <= MOST_RATIOS or not pools else (), start=1):
+    for place, comparison in enumerate(told if len(told) <= MOST_RATIOS or not arms.over else (), start=1):
         name = "ratios" if len(told) == 1 else f"ratios-{place}"
         title = f"{comparison.candidate} against {comparison.baseline}"
         found.append(Picture(name, title, RATIOS, figures.ratios(comparison)))
-    every = nodes.beside(arms, pools)
-    some = {"ladders": figures.ladders(over), "growths": figures.growths(over), "roofline": figures.roofline(every)}
+    some = {
+        "ladders": figures.ladders(by_node),
+        "growths": figures.growths(by_node),
+        "roofline": figures.roofline(by_run),
+    }
     found += [Picture(*PICTURES[name], drawn) for name, drawn in some.items() if drawn is not None]
-    if spreads := nodes.spreads(_records(arms)):
+    if spreads:
         found.append(Picture("nodes", "Nodes beside each other", NODES, figures.nodes(spreads)))
-    found.append(Picture(*PICTURES["warmup"], figures.warmup(over)))
-    found.append(Picture(*PICTURES["rounds"], figures.rounds(every)))
+    found.append(Picture(*PICTURES["warmup"], figures.warmup(by_node)))
+    found.append(Picture(*PICTURES["rounds"], figures.rounds(by_run)))
     return [picture for picture in found if picture.figure.axes]
 
 
 def rows(arms: Arms) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of results.csv: one for each workload, arm and run, in SI units, as `COLUMNS` names them."""
-    for arm, records in arms.items():
-        for record in records:
+    for name, arm in arms.each.items():
+        for record in arm.records:
             for result in record.results:
                 yield (
-                    *map(escape.spreadsheet, (result.workload, result.family, arm, record.device, record.campaign)),
+                    *map(escape.spreadsheet, (result.workload, result.family, name, record.device, record.campaign)),
                     *(record.run, record.complete),
                     *(len(result.seconds), result.calls, result.images, result.median),
                     *(result.value if result.images else None, result.warmup_seconds, result.flop, result.bytes),
@@ -269,55 +270,63 @@ def rows(arms: Arms) -> Iterator[tuple[Any, ...]]:
 
 
 def _compared(
-    arms: Arms, over: Arms, baseline: str | None, margin: float, allow: frozenset[str]
+    arms: Arms, baseline: str | None, margin: float, allow: frozenset[str]
 ) -> tuple[tuple[Comparison, ...], tuple[Refused, ...]]:
     """The comparisons of arms over their nodes, then of those by themselves, and those that had to be refused."""
     comparisons, refused = [], []
-    pooled = {records[0].arm for records in over.values()}
-    first = next(iter(over), "")
-    for one, other in [*((first, arm) for arm in list(over)[1:]), *plan(arms, baseline, pooled)]:
-        sides, evidence = (over, "node") if one in over else (arms, "run")
+    first, *others = list(arms.over) or [""]
+    pooled = {arm.records[0].arm for arm in arms.over.values()}
+    for one, other in [*((first, name) for name in others), *plan(arms.each, baseline, pooled)]:
+        sides, evidence = (arms.over, "node") if one in arms.over else (arms.each, "run")
         try:
-            comparisons.append(
-                compare.compare(sides[one], sides[other], margin, allow, (one, other), evidence=evidence)
-            )
+            comparisons.append(compare.compare_arms(sides[one], sides[other], margin, allow, evidence=evidence))
         except NotComparable as error:
             refused.append(Refused(one, other, error))
-    if len(arms) == 1 and not over:
-        refused += _unlike(*next(iter(arms.items())), allow)
+    if len(arms.each) == 1 and not arms.over:
+        refused += _unlike(next(iter(arms.each.values())), allow)
     return tuple(comparisons), tuple(refused)
 
 
-def _unlike(arm: str, runs: Sequence[Record], allow: frozenset[str]) -> list[Refused]:
+def _unlike(arm: Arm, allow: frozenset[str]) -> list[Refused]:
     """Why the runs of the only arm are none of one thing, whose speed could be given; empty where they are."""
+    first, others = arm.records[:1], arm.records[1:]
     try:
-        compare.comparable(runs[:1], runs[1:], allow)
+        compare.comparable(first, others, allow)
     except NotComparable as error:
-        return [Refused(f"run {runs[0].run} of {arm}", f"the other runs of {arm}", error)]
+        return [Refused(f"run {first[0].run} of {arm.name}", f"the other runs of {arm.name}", error)]
     return []
 
 
 # --- the view: everything that the templates show, as plain text in tables
 
 
-def _view(arms: Arms, pools: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused]) -> dict[str, Any]:
+def _view(arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refused]) -> dict[str, Any]:
     """What the report shows of its arms and comparisons; arms that are pooled are one where that hides nothing."""
-    records, every, told = _records(arms), nodes.beside(arms, pools), _told(comparisons)
+    records, by_run, told = arms.records, arms.by_run, _told(comparisons)
     return {
         "dataset": answer.dataset(records),
         "comparisons": [_comparison(comparison) for comparison in told],
         "by_node": [_comparison(comparison) for comparison in comparisons if comparison not in told],
         "refused": [_refusal(refusal) for refusal in refused],
-        "speeds": _speed_table(arms) if len(told) != 1 else None,
-        "memory": _memory_table(every),
+        "speeds": _speed_table(arms.each) if len(told) != 1 else None,
+        "memory": _memory_table(by_run),
         "meanings": _meanings(records),
-        "environment": _fact_table(arms, "environment"),
-        "fingerprint": _fact_table(every, "fingerprint"),
-        "files": [[arm, str(record.run), record.started, record.path.name] for arm in arms for record in arms[arm]],
-        "pooled": bool(pools),
+        "environment": _fact_table(arms.each, "environment"),
+        "fingerprint": _fact_table(by_run, "fingerprint"),
+        "files": _files(arms.each),
+        "pooled": bool(arms.over),
         "campaigns": list(dict.fromkeys(record.campaign for record in records)),
-        "runs": ", ".join(f"{arm} {len(runs)}" for arm, runs in every.items()),
+        "runs": ", ".join(f"{name} {len(arm.records)}" for name, arm in by_run.items()),
     }
+
+
+def _files(arms: Mapping[str, Arm]) -> list[Row]:
+    """Each run with its arm, its start, and its file."""
+    return [
+        [name, str(record.run), record.started, record.path.name]
+        for name, arm in arms.items()
+        for record in arm.records
+    ]
 
 
 def _told(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -370,24 +379,19 @@ def _differences(fields: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) 
     return [[field, " and ".join(one), " and ".join(other)] for field, (one, other) in fields.items()]
 
 
-def _speed_table(arms: Arms) -> dict[str, Any]:
+def _speed_table(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """Every workload's speed on every arm, with its interval."""
     rows = []
-    for workload, sides in figures.by_workload(arms).items():
-        speeds = {arm: in_unit(estimate(results)) for arm, results in sides.items()}
-        rows.append([words(workload), *(speeds.get(arm, (NONE, "")) for arm in arms)])
-    return {"arms": [answer.machine(arm, records) for arm, records in arms.items()], "rows": rows}
+    for workload, sides in by_workload(arms).items():
+        speeds = {name: in_unit(estimate(results)) for name, results in sides.items()}
+        rows.append([words(workload), *(speeds.get(name, (NONE, "")) for name in arms)])
+    return {"arms": [answer.machine(arm) for arm in arms.values()], "rows": rows}
 
 
-def _records(arms: Arms) -> list[Record]:
-    """The records of all arms."""
-    return [record for runs in arms.values() for record in runs]
-
-
-def _memory_table(arms: Arms) -> dict[str, Any]:
+def _memory_table(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """The largest peaks over an arm's runs, host and device."""
     rows = []
-    for workload, sides in figures.by_workload(arms).items():
+    for workload, sides in by_workload(arms).items():
         row = [words(workload)]
         for arm in arms:
             found = [result.memory for result in sides.get(arm, ())]
@@ -403,22 +407,22 @@ def _meanings(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(result.memory["meaning"] for record in records for result in record.results))
 
 
-def _fact_table(arms: Arms, part: str) -> dict[str, Any]:
+def _fact_table(arms: Mapping[str, Arm], part: str) -> dict[str, Any]:
     """The flattened facts of each arm's runs; where runs differ, all values that occurred."""
     found: dict[str, dict[str, list[Any]]] = {}
-    for arm, records in arms.items():
-        said = (item for record in records for item in getattr(record, part).items())
+    for arm in arms.values():
+        said = (item for record in arm.records for item in getattr(record, part).items())
         # Runs that were loaded together share what they say alike.
         for key, value in {(key, id(value)): (key, value) for key, value in said}.values():
             for name, fact in answer.facts({key: value}).items():
-                found.setdefault(name, {}).setdefault(arm, []).append(fact)
+                found.setdefault(name, {}).setdefault(arm.name, []).append(fact)
     rows = [[name, *(_values(values.get(arm, [])) for arm in arms)] for name, values in found.items()]
     return {"arms": list(arms), "rows": rows}
 
 
 def _left_out(arms: Arms, comparisons: Sequence[Comparison]) -> tuple[LeftOut, ...]:
     """All that the tables do not hold, each once."""
-    found = [entry for arm, records in arms.items() for entry in compare.gaps(records, arm)]
+    found = [entry for arm in arms.each.values() for entry in compare.gaps(arm)]
     found += [entry for comparison in comparisons for entry in comparison.left_out]
     return tuple(dict.fromkeys(found))
 

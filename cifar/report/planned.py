@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifar.record.plan import planned_runs
-from cifar.record.reading import by_arm
+from cifar.report.arms import by_arm
 from cifar.report.comparison import LeftOut
 
 if TYPE_CHECKING:

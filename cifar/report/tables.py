@@ -1,4 +1,4 @@
-"""Tables: records of each arm go in; the tables that explain the speeds come out, as text."""
+"""Tables: the arms go in; the tables that explain the speeds come out, as text."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from cifar.record.names import words
-from cifar.report import figures, growth, ladder, limits, nodes
+from cifar.report import growth, ladder, limits, nodes
+from cifar.report.arms import by_workload
 from cifar.report.comparison import estimate, within
 from cifar.report.text import NONE, number, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cifar.record.model import Record
+    from cifar.record.model import Result
+    from cifar.report.arms import Arm, Arms
     from cifar.report.comparison import Estimate
-
-    Arms = Mapping[str, Sequence[Record]]
+    from cifar.report.nodes import Spread
 
 COSTS = (
     ("training[by=lesson]", "training[feed=memory]", "training the lesson's way against training fed from memory"),
@@ -39,12 +40,13 @@ BARELY = 0.05
 """A smaller part of the time is not worth speaking of."""
 
 
-def explain(arms: Arms, over: Arms | None = None) -> list[dict[str, Any]]:
+def explain(arms: Arms, spreads: Sequence[Spread] = ()) -> list[dict[str, Any]]:
     """Return the tables (title, text, first: heading of the first column, arms, rows) that have something to say.
 
-    Where `over` is given, the arms over their nodes, it stands in them for `arms`, but for limits, which are a node's.
+    Arms that several nodes measured stand in them as one, but for limits, which are a node's. `spreads` say how the
+    nodes scatter.
     """
-    return [table for table in _all(over or arms, arms) if table["rows"]]
+    return [table for table in _all(arms, spreads) if table["rows"]]
 
 
 def times(ratio: Estimate) -> str:
@@ -55,30 +57,31 @@ def times(ratio: Estimate) -> str:
     return f"{number(ratio.value, 3)}\N{NO-BREAK SPACE}times{span}"
 
 
-def _all(arms: Arms, each: Arms) -> Iterator[dict[str, Any]]:
-    """Every table, some of them empty; `each` has each node's arms by themselves."""
-    yield from _ladders(arms)
-    yield _peers(arms)
-    yield _feeds(arms)
-    yield _limits(each)
-    yield _costs(arms)
-    yield _growth(arms)
-    yield from _nodes(each)
+def _all(arms: Arms, spreads: Sequence[Spread]) -> Iterator[dict[str, Any]]:
+    """Every table, some of them empty."""
+    by_node = arms.by_node
+    yield from _ladders(by_node)
+    yield _peers(by_node)
+    yield _feeds(by_node)
+    yield _limits(arms.each)
+    yield _costs(by_node)
+    yield _growth(by_node)
+    yield from _nodes(spreads)
 
 
-def _ladders(arms: Arms) -> Iterator[dict[str, Any]]:
+def _ladders(arms: Mapping[str, Arm]) -> Iterator[dict[str, Any]]:
     """A table for each ladder: every rung's speed, what it buys, what is learnt, and why, on each arm."""
     for name, rungs_of in ladder.RUNGS.items():
-        climbed = {arm: {rung.title: rung for rung in ladder.climb(runs, name)} for arm, runs in arms.items()}
+        climbed = [{rung.title: rung for rung in ladder.climb(arm, name)} for arm in arms.values()]
         yield {
             "title": f"From the lesson's way to the fastest: {name}",
             "text": "Each rung changes one thing. Ratios, taken within the runs, are to the rung before, and in all.",
             "first": "rung",
             "arms": list(arms),
             "rows": [
-                [f"{title}: {why}", *(_rung(rungs.get(title)) for rungs in climbed.values())]
+                [f"{title}: {why}", *(_rung(rungs.get(title)) for rungs in climbed)]
                 for title, why in rungs_of.values()
-                if any(title in rungs for rungs in climbed.values())
+                if any(title in rungs for rungs in climbed)
             ],
         }
 
@@ -101,12 +104,11 @@ def _rung(rung: ladder.Rung | None) -> str:
     return ", ".join(said) + learnt + (f" ({', '.join(marks)})" if marks else "")
 
 
-def _peers(arms: Arms) -> dict[str, Any]:
+def _peers(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """What a user would pick instead, each beside ours, on each arm."""
-    found = {workload: sides for workload, sides in figures.by_workload(arms).items() if workload.startswith("peer_")}
+    workloads = [workload for workload in by_workload(arms) if workload.startswith("peer_")]
     rows = [
-        [words(workload), *(_peer(arms[arm], workload, sides[arm]) if arm in sides else NONE for arm in arms)]
-        for workload, sides in sorted(found.items(), key=lambda item: _work(item[0]))
+        [words(workload), *(_peer(arm, workload) for arm in arms.values())] for workload in sorted(workloads, key=_work)
     ]
     return {
         "title": "Beside what one would pick instead",
@@ -117,11 +119,13 @@ def _peers(arms: Arms) -> dict[str, Any]:
     }
 
 
-def _peer(records: Sequence[Record], workload: str, results: Sequence[Any]) -> str:
+def _peer(arm: Arm, workload: str) -> str:
     """`1,150,000 images/s; ours 1.32 times (1.20 to 1.45)`."""
+    if workload not in arm.results:
+        return NONE
     ours = f"{_work(workload)}by=ours]"
-    ratio = within(records, workload, ours) if ours != workload else None
-    return rate(estimate(results)) + (f"; ours {times(ratio)}" if ratio else "")
+    ratio = within(arm, workload, ours) if ours != workload else None
+    return rate(estimate(arm.results[workload])) + (f"; ours {times(ratio)}" if ratio else "")
 
 
 def _work(workload: str) -> str:
@@ -129,11 +133,11 @@ def _work(workload: str) -> str:
     return workload[: workload.index("by=")]
 
 
-def _feeds(arms: Arms) -> dict[str, Any]:
+def _feeds(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """What each generator does to training and prediction, from its parts and as measured, on each arm."""
     rows = []
     for work, generators in limits.FEEDS.items():
-        found = [limits.feeds(records, work) for records in arms.values()]
+        found = [limits.feeds(arm, work) for arm in arms.values()]
         if any(found):
             rows.append([f"{work}: what holds it back", *map(_verdict, found)])
         known = [name for name in generators if any(name in feeds for feeds in found)]
@@ -173,17 +177,17 @@ def _feed(feed: limits.Feed | None) -> str:
     return f"{alone}; {both} (off by {100 * feed.error:+.0f}\N{NO-BREAK SPACE}%); waits {_percent(feed.waits)}"
 
 
-def _limits(arms: Arms) -> dict[str, Any]:
+def _limits(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """Each workload's share of the limit that binds it, on each arm."""
-    peaks = {arm: limits.peaks(records) for arm, records in arms.items()}
+    peaks = {name: limits.peaks(arm) for name, arm in arms.items()}
     rows, excuses = [], set()
-    for workload, sides in figures.by_workload(arms).items():
-        bound = {arm: limits.binding(results, peaks[arm]) for arm, results in sides.items()}
-        found = {arm: share for arm, share in bound.items() if share}
-        if found:
-            rows.append([words(workload), *(_share(found.get(arm)) for arm in arms)])
-        above = [(one.limit, arms[arm][0].device) for arm, one in found.items() if one.share > 1]
-        excuses |= {limits.excuse(limit, device).reason for limit, device in above}
+    for workload, sides in by_workload(arms).items():
+        shares = {name: limits.binding(results, peaks[name]) for name, results in sides.items()}
+        if any(shares.values()):
+            rows.append([words(workload), *(_share(shares.get(name)) for name in arms)])
+        for name, share in shares.items():
+            if share and share.share > 1:
+                excuses.add(limits.excuse(share.limit, arms[name].device).reason)
     text = "Share of the limit that binds a workload: what this device did at most, measured in the same runs."
     return {
         "title": "How close to the limit",
@@ -204,14 +208,14 @@ def _share(bound: limits.Share | None) -> str:
     )
 
 
-def _costs(arms: Arms) -> dict[str, Any]:
+def _costs(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """What the lesson's way of calling costs on each arm: how many times slower it is, run by run."""
     rows = []
     for lesson, other, text in COSTS:
-        costs = [within(records, lesson, other) for records in arms.values()]
+        costs = [within(arm, lesson, other) for arm in arms.values()]
         if any(costs):
             rows.append([text, *(times(cost) if cost else NONE for cost in costs)])
-    outside = [_outside(records) for records in arms.values()]
+    outside = [_outside(arm.results.get("training[by=lesson]", ())) for arm in arms.values()]
     if any(part is not None for part in outside):
         rows.append([OUTSIDE, *(NONE if part is None else _percent(part) for part in outside)])
     return {
@@ -223,17 +227,16 @@ def _costs(arms: Arms) -> dict[str, Any]:
     }
 
 
-def _outside(records: Sequence[Record]) -> float | None:
+def _outside(results: Sequence[Result]) -> float | None:
     """Part of the lesson's epoch that is no training step, the median over the runs that say so."""
-    results = [result for record in records for result in record.results if result.workload == "training[by=lesson]"]
     known = [part for part in (result.outside_steps for result in results) if part is not None]
     return median(known) if known else None
 
 
-def _growth(arms: Arms) -> dict[str, Any]:
+def _growth(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """How time and memory grow, a row for each curve."""
-    curves = {arm: growth.curves(records) for arm, records in arms.items()}
-    titles = dict.fromkeys(title for found in curves.values() for title in found)
+    curves = [growth.curves(arm) for arm in arms.values()]
+    titles = dict.fromkeys(title for measured in curves for title in measured)
     return {
         "title": "How the cost grows",
         "text": "Time and the host's largest memory against size; linear is n to the power of 1. Memory counts the "
@@ -241,7 +244,7 @@ def _growth(arms: Arms) -> dict[str, Any]:
         "first": "size",
         "arms": list(arms),
         "rows": [
-            [title, *(_curve(found[title]) if title in found else NONE for found in curves.values())]
+            [title, *(_curve(measured[title]) if title in measured else NONE for measured in curves)]
             for title in titles
         ],
     }
@@ -260,16 +263,15 @@ def _curve(curve: growth.Curve) -> str:
     return said + (" (faster than linear)" if curve.exponent > growth.LINEAR else "")
 
 
-def _nodes(arms: Arms) -> Iterator[dict[str, Any]]:
+def _nodes(spreads: Sequence[Spread]) -> Iterator[dict[str, Any]]:
     """How each workload scatters over nodes and runs, a table for each arm that several nodes measured."""
-    found = nodes.spreads(record for runs in arms.values() for record in runs)
-    for arm, measured in dict.fromkeys((spread.arm, spread.nodes) for spread in found):
+    for arm, measured in dict.fromkeys((spread.arm, spread.nodes) for spread in spreads):
         yield {
             "title": f"Nodes: {arm}",
             "text": f"{', '.join(measured)}. {nodes.MEANING}",
             "first": "workload",
             "arms": list(nodes.HEADER),
-            "rows": [nodes.row(spread) for spread in found if (spread.arm, spread.nodes) == (arm, measured)],
+            "rows": [nodes.row(spread) for spread in spreads if (spread.arm, spread.nodes) == (arm, measured)],
         }
 
 

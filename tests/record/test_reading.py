@@ -230,7 +230,6 @@ def test_load_tells_campaigns_of_one_name_apart(write: Write, tmp_path: Path) ->
     write(tmp_path / "nodes-200" / "node2", campaign="node2", day=3)
     found = reading.load(*(tmp_path / place for place in ("nodes-100/node1", "nodes-200/node1", "nodes-200/node2")))
     assert [each.campaign for each in found] == ["nodes-100/node1", "nodes-200/node1", "node2"]
-    assert list(reading.by_arm(found)) == ["cpu@nodes-100/node1", "cpu@nodes-200/node1", "cpu@node2"]
 
 
 @pytest.mark.parametrize(
@@ -276,24 +275,3 @@ def test_campaign_in_which_nothing_was_measured_has_no_records(tmp_path: Path) -
     """A campaign whose every process died has its plan and no records: nothing measured, no bad input."""
     (tmp_path / "campaign.json").write_text("{}")
     assert reading.load(tmp_path) == []
-
-
-def test_by_arm_puts_the_cpu_first(write: Write, tmp_path: Path) -> None:
-    """Arms of one campaign keep their names; the CPU comes first, whoever began."""
-    write(tmp_path, "gpu", 1, day=1)
-    write(tmp_path, "cpu", 2, day=3)
-    write(tmp_path, "cpu", 1, day=2)
-    arms = reading.by_arm(reading.load(tmp_path))
-    assert [(arm, [each.run for each in runs]) for arm, runs in arms.items()] == [("cpu", [1, 2]), ("gpu", [1])]
-
-
-def test_by_arm_tells_campaigns_apart(write: Write, tmp_path: Path) -> None:
-    """The same arm of two campaigns is two arms, the earlier first; an arm of only one keeps its name."""
-    for day, campaign in enumerate(("before", "after"), start=1):
-        write(tmp_path / campaign, "cpu", campaign=campaign, day=day)
-    write(tmp_path / "after", "gpu", campaign="after", day=2)
-    assert list(reading.by_arm(reading.load(tmp_path / "after", tmp_path / "before"))) == [
-        "cpu@before",
-        "cpu@after",
-        "gpu",
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cifar.record.model import Record, Result
+from cifar.report.arms import Arm, by_arm
 
 
 def made(
@@ -24,3 +25,8 @@ def made(
         )
         for run, rounds in enumerate(times, start=1)
     ]
+
+
+def grouped(records: list[Record]) -> dict[str, Arm]:
+    """The arms of records as they are, whatever is too good to be true in them."""
+    return {name: Arm(name, runs) for name, runs in by_arm(records).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cifar.record.model import Record
+from cifar.report.arms import Arm
 from cifar.report.comparison import within
 
 from .handmade import made
@@ -20,7 +21,7 @@ def test_ratio_within_runs_is_free_of_their_shifts() -> None:
         )
         for one, other in zip(slow, fast, strict=True)
     ]
-    found = within(runs, "slow", "fast")
+    found = within(Arm("cpu", runs), "slow", "fast")
     assert found is not None
     assert found.values == pytest.approx((2, 2, 2))
-    assert within(runs, "slow", "missing") is None
+    assert within(Arm("cpu", runs), "slow", "missing") is None

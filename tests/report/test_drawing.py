@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import pytest
 
-from cifar.record.reading import by_arm, load
+from cifar.record.reading import load
 from cifar.report import figures
+
+from .handmade import grouped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Write
 
-    from cifar.record.reading import Arms
+    from cifar.report.arms import Arm
 
 HOSTILE = """
 text.usetex: True
@@ -39,11 +41,12 @@ PROGRAM = """
 import hashlib, sys
 from pathlib import Path
 from cifar.lesson import page
+from cifar.record.reading import load
 from cifar.report import figures
-from cifar.record.reading import by_arm, load
+from cifar.report.arms import group
 import numpy as np
 folder = Path(sys.argv[2])
-arms = by_arm(load(Path(sys.argv[1])))
+arms = group(load(Path(sys.argv[1]))).each
 files = [*figures.save(figures.rounds(arms), folder, "rounds"), *figures.save(figures.throughput(arms), folder, "all")]
 images = np.arange(14 * 32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(14, 32, 32, 3)
 files += [page.write_samples(folder / name, images, ["frog"] * 14) for name in ("samples.png", "samples.svg")]
@@ -60,9 +63,9 @@ def records(write: Write, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def one(records: Path) -> Arms:
+def one(records: Path) -> dict[str, Arm]:
     """That run as the only one of its arm."""
-    return by_arm(load(records))
+    return grouped(load(records))
 
 
 def drawn(records: Path, folder: Path, **variables: str) -> list[str]:
@@ -94,7 +97,7 @@ def test_pictures_depend_on_no_settings(records: Path, tmp_path: Path) -> None:
     assert drawn(records, tmp_path / "other", **users) == plain
 
 
-def test_a_notebooks_own_settings_are_neither_used_nor_changed(one: Arms) -> None:
+def test_a_notebooks_own_settings_are_neither_used_nor_changed(one: dict[str, Arm]) -> None:
     """What was set before a picture is drawn is not seen in it, and stands as it was afterwards."""
     plain = figures.png(figures.throughput(one))
     with mpl.rc_context({"text.color": "white", "lines.linewidth": 9, "axes.facecolor": "black"}):
@@ -116,7 +119,7 @@ def test_a_notebook_keeps_its_settings(tmp_path: Path) -> None:
     assert done.stdout.split() == ["9.0", "svg", "svg", str(tmp_path)]
 
 
-def test_planted_links_are_replaced(one: Arms, tmp_path: Path) -> None:
+def test_planted_links_are_replaced(one: dict[str, Arm], tmp_path: Path) -> None:
     """A link where a picture is to be is not followed, and no name leads out of the folder."""
     victim = tmp_path / "victim"
     victim.write_text("mine")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cifar.record import reading
-from cifar.report import compare
+from cifar.report.arms import Arm, by_arm
+from cifar.report.compare import compare_arms
 from cifar.report.comparison import estimate
 
 EXPECTED = Path(__file__).with_name("evidence.json")
@@ -23,20 +24,16 @@ def campaigns(root):
 
 def numbers(folder):
     """Each arm's speeds and each pair of arms' verdicts, seven digits of every number."""
-    arms = reading.by_arm(reading.load(folder))
+    arms = {name: Arm(name, runs) for name, runs in by_arm(reading.load(folder)).items()}
     return {
-        "speeds": {arm: speeds(records) for arm, records in arms.items()},
+        "speeds": {name: speeds(arm) for name, arm in arms.items()},
         "verdicts": {f"{new} against {old}": verdicts(arms[old], arms[new]) for old, new in combinations(arms, 2)},
     }
 
 
-def speeds(records):
+def speeds(arm):
     """By workload: the speed, its interval, the unit and the number of runs."""
-    results = {}
-    for each in records:
-        for result in each.results:
-            results.setdefault(result.workload, []).append(result)
-    estimates = {workload: estimate(runs) for workload, runs in results.items()}
+    estimates = {workload: estimate(results) for workload, results in arm.results.items()}
     return {
         workload: " ".join([digits(found.value, *(found.interval or ())), found.unit, str(found.runs)])
         for workload, found in estimates.items()
@@ -45,7 +42,7 @@ def speeds(records):
 
 def verdicts(baseline, candidate):
     """By workload: the ratio, its interval, the adjusted p, the runs that would settle it, and the verdict."""
-    found = compare.compare(baseline, candidate, allow=("workload",))
+    found = compare_arms(baseline, candidate, allow=("workload",))
     return {
         pair.workload: " ".join(
             [digits(pair.ratio, *(pair.interval or ()), pair.p_adjusted), str(pair.runs_needed), pair.verdict]

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 from matplotlib.figure import Figure
 
-from cifar.record.reading import by_arm, load
-from cifar.report import compare, figures
+from cifar.record.reading import load
+from cifar.report import figures
+from cifar.report.arms import Arm
+from cifar.report.compare import compare, compare_arms
 from cifar.report.text import ratio
+
+from .handmade import grouped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Write  # type: ignore[import-not-found]
 
-    from cifar.record.model import Record
-
-    Arms = dict[str, list[Record]]
+    Arms = dict[str, Arm]
 
 FEW = {
     "forward[batch=1,input=host]": (1, 0.01),
@@ -51,13 +53,13 @@ def arms(write: Write, tmp_path: Path) -> Arms:
     for run in (1, 2, 3):
         write(tmp_path, "cpu", run, workloads=FEW)
         write(tmp_path, "gpu", run, workloads=FEW, faster=20)
-    return by_arm(load(tmp_path))
+    return grouped(load(tmp_path))
 
 
 @pytest.fixture
 def one(arms: Arms) -> Arms:
     """A single arm with a single run, as a first try on a laptop leaves it."""
-    return {"cpu": arms["cpu"][:1]}
+    return {"cpu": Arm("cpu", arms["cpu"].records[:1])}
 
 
 def test_throughput_has_a_panel_a_family(arms: Arms) -> None:
@@ -73,7 +75,7 @@ def test_peers_of_one_work_share_a_panel(write: Write, tmp_path: Path) -> None:
     """What one would pick instead stands side by side, each batch size apart."""
     peers = {f"peer_forward[batch={batch},by={by}]": (batch, 0.1) for batch in (1, 250) for by in ("ours", "jax")}
     write(tmp_path, workloads=peers)
-    panels = figures.throughput(by_arm(load(tmp_path))).axes
+    panels = figures.throughput(grouped(load(tmp_path))).axes
     work = "Frameworks to choose from, forward, batch"
     assert [axes.get_title(loc="left") for axes in panels] == [f"{work} 1", f"{work} 250"]
     assert all([text.get_text() for text in axes.get_xticklabels()] == ["ours", "jax"] for axes in panels)
@@ -84,25 +86,25 @@ def test_one_series_needs_no_key(write: Write, tmp_path: Path) -> None:
     write(
         tmp_path, workloads={"generator[by=ours,batch=32]": (1000, 0.1), "generator[by=ours,batch=250]": (1000, 0.05)}
     )
-    assert "ours" not in texts(figures.throughput(by_arm(load(tmp_path)))).split("\n")
+    assert "ours" not in texts(figures.throughput(grouped(load(tmp_path)))).split("\n")
 
 
 def test_throughput_shows_every_run(arms: Arms) -> None:
     """Each run's speed is a dot, beside the mean of all."""
     dots = [line for line in figures.throughput(arms).axes[0].lines if line.get_marker() == "."]
-    speeds = [record.results[3].value for records in arms.values() for record in records]
+    speeds = [record.results[3].value for arm in arms.values() for record in arm.records]
     assert sorted(value for line in dots for value in line.get_ydata()) == pytest.approx(sorted(speeds))
 
 
 def test_throughput_leaves_a_gap_for_what_an_arm_lacks(arms: Arms, write: Write, tmp_path: Path) -> None:
     """An arm without a workload is shown with the others that it has."""
     write(tmp_path / "more", "gpu:1", workloads={"forward[batch=1,input=host]": (1, 0.01)})
-    figures.throughput(arms | by_arm(load(tmp_path / "more")))
+    figures.throughput(arms | grouped(load(tmp_path / "more")))
 
 
 def test_ratios_show_each_verdict_in_words(arms: Arms) -> None:
     """Each workload has its name, its ratio with interval, and its verdict; the margin is named."""
-    comparison = compare.compare(arms["cpu"], arms["gpu"], margin=0.1)
+    comparison = compare_arms(arms["cpu"], arms["gpu"], margin=0.1)
     said = texts(figures.ratios(comparison))
     assert said.count("FASTER") == len(FEW)
     assert "Training, fed from memory" in said
@@ -112,40 +114,40 @@ def test_ratios_show_each_verdict_in_words(arms: Arms) -> None:
 
 def test_ratios_of_single_runs_have_no_bars(one: Arms) -> None:
     """Without an interval the ratio stands alone."""
-    said = texts(figures.ratios(compare.compare(one["cpu"], one["cpu"], names=("a", "b"))))
+    said = texts(figures.ratios(compare_arms(one["cpu"], one["cpu"])))
     assert said.count("INCONCLUSIVE") == len(FEW)
 
 
 def test_ratios_of_nothing_are_an_empty_figure() -> None:
     """Two arms without a common workload still make a figure, for the page has a place for it."""
-    assert isinstance(figures.ratios(compare.compare([], [])), Figure)
+    assert isinstance(figures.ratios(compare([], [])), Figure)
 
 
 def test_warmup_counts_calls_not_rounds(write: Write, tmp_path: Path) -> None:
     """A round of 8 calls is an eighth of its seconds beside the first call."""
     write(tmp_path, workloads={"training[feed=memory]": (80, 8.0)}, extra={"calls": 8}, noise=0.0, shift=0.0)
-    (axes,) = figures.warmup(by_arm(load(tmp_path))).axes
+    (axes,) = figures.warmup(grouped(load(tmp_path))).axes
     assert sorted({round(float(x), 6) for line in axes.lines for x in line.get_xdata()}) == [1.0, 24.4]
 
 
 def test_warmup_without_the_number_of_calls_stands_alone(write: Write, tmp_path: Path) -> None:
     """Where the record does not say how many calls a round has, no steady call is made up."""
     write(tmp_path, workloads={"new": (10, 8.0)}, extra={"calls": None}, noise=0.0, shift=0.0)
-    (axes,) = figures.warmup(by_arm(load(tmp_path))).axes
+    (axes,) = figures.warmup(grouped(load(tmp_path))).axes
     assert {float(x) for line in axes.lines for x in line.get_xdata() if x == x} == {24.4}  # noqa: PLR0124 - not NaN
 
 
 def test_warmup_of_an_arm_that_lacks_a_workload(arms: Arms, write: Write, tmp_path: Path) -> None:
     """An arm without a workload leaves its row to the others."""
     write(tmp_path / "more", "gpu:1", workloads={"new": (10, 0.1)})
-    assert "gpu:1" in texts(figures.warmup(arms | by_arm(load(tmp_path / "more"))))
+    assert "gpu:1" in texts(figures.warmup(arms | grouped(load(tmp_path / "more"))))
 
 
 def test_rounds_keep_their_order(one: Arms) -> None:
     """Each workload has a panel with all its rounds in order, relative to their median."""
     figure = figures.rounds(one)
     assert len(figure.axes) == len(FEW)
-    result = one["cpu"][0].results[3]
+    result = one["cpu"].records[0].results[3]
     (line,) = (line for line in figure.axes[0].lines if line.get_marker() == "o")
     assert list(line.get_ydata())[:-1] == pytest.approx([seconds / result.median for seconds in result.seconds])
 
@@ -153,13 +155,13 @@ def test_rounds_keep_their_order(one: Arms) -> None:
 def test_rounds_of_two_modes_are_on_a_logarithmic_axis(write: Write, tmp_path: Path) -> None:
     """Rounds that differ by more than a factor of 3 are shown by their ratios."""
     write(tmp_path, workloads={"new": (10, 1.0)}, noise=1.5)
-    assert figures.rounds(by_arm(load(tmp_path))).axes[0].get_yscale() == "log"
+    assert figures.rounds(grouped(load(tmp_path))).axes[0].get_yscale() == "log"
 
 
 def test_rounds_of_an_arm_that_lacks_a_workload(arms: Arms, write: Write, tmp_path: Path) -> None:
     """A panel shows the arms that have its workload."""
     write(tmp_path / "more", "gpu:1", workloads={"new": (10, 0.1)})
-    assert len(figures.rounds(arms | by_arm(load(tmp_path / "more"))).axes) == len(FEW)
+    assert len(figures.rounds(arms | grouped(load(tmp_path / "more"))).axes) == len(FEW)
 
 
 def test_eight_arms_differ_by_colour_and_marker() -> None:
@@ -172,7 +174,7 @@ def test_arms_without_results_draw_nothing(write: Write, tmp_path: Path, draw: o
     """A campaign of which every benchmark failed has figures without panels, not an error."""
     write(tmp_path / "none", workloads={}, failures=[{"workload": "forward[batch=250]", "reason": "no memory"}])
     assert callable(draw)
-    assert figures.save(draw(by_arm(load(tmp_path / "none"))), tmp_path, "empty")[0].exists()
+    assert figures.save(draw(grouped(load(tmp_path / "none"))), tmp_path, "empty")[0].exists()
 
 
 def test_files_are_the_same_each_time(one: Arms, tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_roofline_stands_on_the_limits_of_each_arm(write: Write, tmp_path: Path)
         entry["benchmarks"][3]["extra_info"]["bytes"] = 10**9
         path.write_text(json.dumps(entry), encoding="utf-8")
     write(tmp_path, "gpu:2", workloads=ROOFED)
-    figure = figures.roofline(by_arm(load(tmp_path)))
+    figure = figures.roofline(grouped(load(tmp_path)))
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["cpu", "gpu", "gpu:1"]
     assert "matrix product in float32: 200 GFLOP/s\nmemory: 10 GB/s" in texts(figure)
@@ -224,7 +226,7 @@ def test_a_dot_above_the_roof_is_explained(write: Write, tmp_path: Path, needs: 
     entry["benchmarks"][2]["extra_info"]["flop"] = 10**13 + 1
     entry["benchmarks"][3]["extra_info"]["bytes"] = 10**11
     path.write_text(json.dumps(entry), encoding="utf-8")
-    figure = figures.roofline(by_arm(load(tmp_path)))
+    figure = figures.roofline(grouped(load(tmp_path)))
     assert figure is not None
     assert "matrix product in float32: 20,000 GFLOP/s\nmemory: 1,000 GB/s" in texts(figure)
     assert ("above the roof" in texts(figure)) is bool(reason)
@@ -242,7 +244,7 @@ def test_roofline_needs_limits(one: Arms) -> None:
 def test_a_single_exact_speed_has_room_around_it(write: Write, tmp_path: Path) -> None:
     """One run of exactly 10 images/s, where a logarithmic axis would have no extent, is drawn like any other."""
     write(tmp_path, workloads={"training[feed=memory]": (10, 1.0)}, noise=0, shift=0)
-    (axes,) = figures.throughput(by_arm(load(tmp_path))).axes
+    (axes,) = figures.throughput(grouped(load(tmp_path))).axes
     assert axes.get_ylim() == pytest.approx((5, 20))
 
 
@@ -250,14 +252,14 @@ def test_of_many_runs_some_are_drawn(write: Write, tmp_path: Path) -> None:
     """Of 120 runs 40 show their rounds, the first and the last among them, and 100 are dots; the axis says so."""
     for run in range(1, 121):
         write(tmp_path, "cpu", run, workloads={"training[feed=memory]": (10, 1.0)}, rounds=2)
-    arms = by_arm(load(tmp_path))
+    arms = grouped(load(tmp_path))
     rounds = figures.rounds(arms)
     assert rounds.get_supxlabel().startswith("40 of 120 runs")
     (drawn,) = (line.get_ydata() for line in rounds.axes[0].lines if len(line.get_ydata()) > 2)
-    medians = [record.results[0].median for record in arms["cpu"]]
+    medians = [record.results[0].median for record in arms["cpu"].records]
     assert len(drawn) == 40 * (2 + 1)
     assert drawn[0] / drawn[-2] == pytest.approx(
-        arms["cpu"][0].results[0].seconds[0] / arms["cpu"][-1].results[0].seconds[1]
+        arms["cpu"].records[0].results[0].seconds[0] / arms["cpu"].records[-1].results[0].seconds[1]
     )
     dots = max((line.get_ydata() for line in figures.throughput(arms).axes[0].lines), key=len)
     assert len(dots) == 100

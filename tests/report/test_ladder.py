@@ -9,6 +9,7 @@ import pytest
 
 from cifar.record.model import Record, Result
 from cifar.report import figures, ladder, page
+from cifar.report.arms import Arm
 
 MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
 
@@ -48,12 +49,12 @@ def climbing(name, speeds, arm="cpu", accuracies=()):
 def test_rungs_come_in_the_ladders_order_with_their_ratios():
     """Whatever the order in the record: each rung against the one before, and against the first, run by run."""
     runs = climbing("generator", {"mapped": (640.0, 704.0), "lesson": (10.0, 11.0), "aligned": (20.0, 22.0)})
-    rungs = ladder.climb(runs, "generator")
+    rungs = ladder.climb(Arm("cpu", runs), "generator")
     assert [rung.title for rung in rungs] == ["as taught", "a chunk a batch", "file mapped"]
     assert [rung.to_before and round(rung.to_before.value, 6) for rung in rungs] == [None, 2.0, 32.0]
     assert [rung.to_first and round(rung.to_first.value, 6) for rung in rungs] == [None, 2.0, 64.0]
     assert rungs[0].speed.runs == 2
-    assert ladder.climb(runs, "training") == []
+    assert ladder.climb(Arm("cpu", runs), "training") == []
 
 
 @pytest.mark.parametrize(
@@ -62,15 +63,14 @@ def test_rungs_come_in_the_ladders_order_with_their_ratios():
 def test_a_rung_pays_or_does_not_or_cannot_be_told(second, pays):
     """Only an interval on one side of 1 says so; ratios without any spread have none."""
     runs = climbing("forward", {"lesson": (10.0, 10.0), "eager": second})
-    assert [rung.pays for rung in ladder.climb(runs, "forward")] == [None, pays]
+    assert [rung.pays for rung in ladder.climb(Arm("cpu", runs), "forward")] == [None, pays]
 
 
 def test_a_rung_that_learns_less_is_marked():
     """More than 0.06 below the lesson's accuracy after as many epochs is less; without a number nothing is said."""
     speeds = dict.fromkeys(("lesson", "fit", "compiled", "bytes"), (10.0, 11.0))
-    rungs = ladder.climb(
-        climbing("training", speeds, accuracies={"lesson": 0.5, "fit": 0.48, "bytes": 0.1}), "training"
-    )
+    runs = climbing("training", speeds, accuracies={"lesson": 0.5, "fit": 0.48, "bytes": 0.1})
+    rungs = ladder.climb(Arm("cpu", runs), "training")
     assert [rung.learns_less for rung in rungs] == [False, False, False, True]
     assert [rung.accuracy for rung in rungs] == [0.5, 0.48, None, 0.1]
 
@@ -107,11 +107,12 @@ def test_an_arm_without_a_rung_has_a_dash(tmp_path):
 
 def test_figure_has_a_panel_a_ladder_and_every_arm():
     """Two arms of unequal ladders share the panels, the names those of the longer one."""
-    short = climbing("forward", {"lesson": (10.0, 11.0)})
-    tall = climbing("forward", {"lesson": (50.0, 51.0), "eager": (20.0, 21.0), "compiled": (90.0, 91.0)}, arm="gpu")
+    speeds = {"lesson": (50.0, 51.0), "eager": (20.0, 21.0), "compiled": (90.0, 91.0)}
+    short = Arm("cpu", climbing("forward", {"lesson": (10.0, 11.0)}))
+    tall = Arm("gpu", climbing("forward", speeds, arm="gpu"))
     for arms in ({"cpu": short, "gpu": tall}, {"gpu": tall, "cpu": short}):
         figure = figures.ladders(arms)
         (panel,) = figure.axes
         assert [tick.get_text() for tick in panel.get_yticklabels()] == ["predict", "layer by layer", "one graph"]
         assert {text.get_text() for legend in figure.legends for text in legend.get_texts()} == {"cpu", "gpu"}
-    assert figures.ladders({"cpu": []}) is None
+    assert figures.ladders({"cpu": Arm("cpu", [])}) is None

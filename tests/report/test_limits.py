@@ -8,6 +8,7 @@ import pytest
 
 from cifar.record.model import Record, Result
 from cifar.report import compare, limits
+from cifar.report.arms import Arm
 from cifar.report.gate import exit_code, hits
 
 MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
@@ -38,15 +39,15 @@ def work(seconds, flop, **other):
 def test_limit_is_the_best_round_of_all_runs():
     """What slows a measurement down does not lower a limit; what nobody names is none."""
     runs = [run(peak([2.0, 1.0]), work([1.0], 500)), run(peak([4.0, 0.5]), work([1.0], 500))]
-    assert limits.peaks(runs) == {"peak[what=matmul,type=float32]": 2000.0}
-    assert limits.peaks([run(peak([1.0]))]) == {}
+    assert limits.peaks(Arm("cpu", runs)) == {"peak[what=matmul,type=float32]": 2000.0}
+    assert limits.peaks(Arm("cpu", [run(peak([1.0]))])) == {}
 
 
 def test_share_is_that_of_the_median_round_and_the_largest_binds():
     """A round of 2 s that needs 500 of 1,000 a second has a share of 25 %, and of the copy's 200 of 400, too, 25 %."""
     copied = result("peak[what=copy]", [1.0], bytes=400)
     runs = [run(peak([1.0]), copied, work([2.0, 2.0, 9.0], 500, **{"peak[what=copy]": 400}))]
-    found = limits.peaks(runs)
+    found = limits.peaks(Arm("cpu", runs))
     assert limits.shares(runs[0].results[2], found) == {
         "peak[what=copy]": 0.5,
         "peak[what=matmul,type=float32]": 0.25,
@@ -58,7 +59,7 @@ def test_share_is_that_of_the_median_round_and_the_largest_binds():
 def test_too_good_a_result_is_refused_with_the_reason():
     """More than 105 % of a measured limit is no number, in no comparison, and stands under what was left out."""
     runs = [run(peak([1.0]), work([1.0], 1060), number=number) for number in (1, 2)]
-    sound = limits.sound(runs)
+    sound = limits.sound(Arm("cpu", runs)).records
     assert [len(one.results) for one in sound] == [1, 1]
     assert sound[0].failures[0]["workload"] == "forward[batch=1]"
     assert sound[0].failures[0]["reason"].startswith("106 % of peak[what=matmul,type=float32], the limit measured")
@@ -88,7 +89,7 @@ def test_a_gpu_may_multiply_less_than_is_counted(device, kind, flop, kept):
     """Winograd's method needs up to 4 times fewer multiplications: up to 4 x 105 % a GPU's result is kept."""
     limit = f"peak[what=matmul,type={kind}]"
     needy = result("forward[batch=1]", [1.0], 1, needs={limit: flop})
-    (found,) = limits.sound([run(result(limit, [1.0], flop=1000), needy, device=device)])
+    (found,) = limits.sound(Arm("it", [run(result(limit, [1.0], flop=1000), needy, device=device)])).records
     assert (needy in found.results) is kept
 
 
@@ -97,7 +98,7 @@ def test_a_batch_in_the_hosts_caches_is_sent_faster(nbytes, kept):
     """Of the two passes through the host's memory that sending pageable memory takes, caches spare one at most."""
     sent = "peak[what=to-device]"
     needy = result("forward[batch=1]", [1.0], 1, needs={sent: nbytes})
-    (found,) = limits.sound([run(result(sent, [1.0], bytes=1000), needy, device="gpu")])
+    (found,) = limits.sound(Arm("gpu", [run(result(sent, [1.0], bytes=1000), needy, device="gpu")])).records
     assert (needy in found.results) is kept
 
 
@@ -105,7 +106,7 @@ def test_every_limit_is_looked_at():
     """The largest share may have an excuse where a smaller one has none."""
     copied = result("peak[what=copy]", [1.0], bytes=100)
     runs = [run(peak([1.0]), copied, work([1.0], 1060, **{"peak[what=copy]": 10_000}))]
-    assert limits.sound(runs)[0].failures[0]["reason"].startswith("106 % of peak[what=matmul")
+    assert limits.sound(Arm("cpu", runs)).records[0].failures[0]["reason"].startswith("106 % of peak[what=matmul")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_every_limit_is_looked_at():
 def test_what_may_be_true_stays(flop, moved, limit):
     """Noise of 5 % is allowed; memory traffic that a cache saved, or a disk read by two, is no broken measurement."""
     runs = [run(peak([1.0]), result(limit, [1.0], bytes=100), work([1.0], flop, **{limit: moved}))]
-    assert limits.sound(runs) == runs
+    assert limits.sound(Arm("cpu", runs)).records == runs
 
 
 def fed(device, generator, network, both, steps=()):
@@ -134,23 +135,23 @@ def fed(device, generator, network, both, steps=()):
 
 def test_feeds_on_the_cpu_add_up():
     """One device that makes the data and computes needs the sum; it waits while it does not compute."""
-    (feed,) = limits.feeds([fed("cpu", 1.0, 3.0, 5.0)], "training").values()
+    (feed,) = limits.feeds(Arm("it", [fed("cpu", 1.0, 3.0, 5.0)]), "training").values()
     assert (feed.predicted, feed.error, feed.waits) == (4.0, pytest.approx(0.25), pytest.approx(0.4))
 
 
 def test_feeds_on_a_gpu_overlap():
     """A device of its own computes while the host makes data: the slower of both counts."""
-    (feed,) = limits.feeds([fed("gpu", 3.0, 1.0, 3.0)], "training").values()
+    (feed,) = limits.feeds(Arm("it", [fed("gpu", 3.0, 1.0, 3.0)]), "training").values()
     assert (feed.predicted, feed.error, feed.waits) == (3.0, 0.0, pytest.approx(2 / 3))
 
 
 def test_feeds_count_what_lies_within_the_steps():
     """Where a record tells the steps from the rest of an epoch, the rest is not the generator's fault."""
-    (feed,) = limits.feeds([fed("cpu", 1.0, 3.0, 50.0, steps=(40.0,))], "training").values()
+    (feed,) = limits.feeds(Arm("it", [fed("cpu", 1.0, 3.0, 50.0, steps=(40.0,))]), "training").values()
     assert (feed.fed, feed.error) == (4.0, 0.0)
 
 
 def test_feeds_need_all_three_parts():
     """Without the network alone nothing can be said."""
-    assert limits.feeds([run(result("training[by=lesson]", [1.0], 1))], "training") == {}
-    assert limits.feeds([fed("cpu", 1.0, 3.0, 5.0)], "prediction") == {}
+    assert limits.feeds(Arm("it", [run(result("training[by=lesson]", [1.0], 1))]), "training") == {}
+    assert limits.feeds(Arm("it", [fed("cpu", 1.0, 3.0, 5.0)]), "prediction") == {}

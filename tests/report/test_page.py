@@ -18,10 +18,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from cifar import cli
-from cifar.record.reading import by_arm, load
+from cifar.record.reading import load
 from cifar.report import answer, page
 
 from .conftest import WITHOUT_GPU
+from .handmade import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -280,7 +281,7 @@ def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: P
             for run in (1, 2, 3):
                 write(tmp_path / campaign, arm, run, campaign=campaign, day=day, faster=faster, workloads=FEW)
     records = load(tmp_path / "before", tmp_path / "after")
-    assert page.plan(by_arm(records)) == [
+    assert page.plan(grouped(records)) == [
         ("cpu@before", "cpu@after"),
         ("cpu@before", "gpu@before"),
         ("gpu@before", "gpu@after"),
@@ -297,7 +298,7 @@ def test_devices_of_two_campaigns_are_compared_with_each_other(write: Write, tmp
     """A CPU measured here and a GPU measured there meet in one report."""
     write(tmp_path / "here", "cpu", campaign="here")
     write(tmp_path / "there", "gpu", campaign="there")
-    assert page.plan(by_arm(load(tmp_path / "here", tmp_path / "there"))) == [("cpu", "gpu")]
+    assert page.plan(grouped(load(tmp_path / "here", tmp_path / "there"))) == [("cpu", "gpu")]
 
 
 def test_baseline_may_be_named(report: Any) -> None:

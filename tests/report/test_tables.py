@@ -8,6 +8,7 @@ import pytest
 
 from cifar.record.model import Record, Result
 from cifar.report import figures, growth, page, tables
+from cifar.report.arms import Arm, Arms
 
 
 def run(speeds, arm="cpu", number=1, peaks=()):
@@ -26,9 +27,14 @@ def run(speeds, arm="cpu", number=1, peaks=()):
     return Record(Path(f"{arm}-{number}.json"), arm, arm, number, results=tuple(results), **facts)
 
 
+def sides(**arms):
+    """Arms by name from the runs of each."""
+    return {name: Arm(name, runs) for name, runs in arms.items()}
+
+
 def cells(arms, title):
     """The rows of the table of that title, as lists of plain text."""
-    (table,) = (table for table in tables.explain(arms) if table["title"] == title)
+    (table,) = (table for table in tables.explain(Arms(arms, {}, {})) if table["title"] == title)
     return [
         [cell.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-") for cell in row] for row in table["rows"]
     ]
@@ -48,7 +54,7 @@ FEEDS = {
 
 def test_what_holds_it_back_is_told():
     """Waiting, and what another generator would give, on a CPU from the sum and on a GPU from the slower of both."""
-    arms = {"cpu": [run(FEEDS)], "gpu": [run(FEEDS, "gpu")], "none": [run({"new": 1.0})]}
+    arms = sides(cpu=[run(FEEDS)], gpu=[run(FEEDS, "gpu")], none=[run({"new": 1.0}, "gpu:1")])
     verdict, lesson, aligned, ours = cells(arms, "What holds it back")
     waiting = "fed by the lesson's generator it waits for data 75 % of its time"
     aligned_gives = "an aligned layout would make it 3.00 times as fast, measured 2.40"
@@ -71,7 +77,7 @@ def test_what_holds_it_back_is_told():
 def test_a_network_that_does_not_wait_is_bound_by_itself():
     """Where there is nothing to gain nothing is promised; and what was not measured has no row."""
     ours = {workload: FEEDS[workload] for workload in FEEDS if "lesson" not in workload and "aligned" not in workload}
-    rows = cells({"cpu": [run(ours)]}, "What holds it back")
+    rows = cells(sides(cpu=[run(ours)]), "What holds it back")
     assert rows[0][1] == "fed by our generator and step it hardly waits for data: the network binds"
     assert [row[0] for row in rows] == ["training: what holds it back", "training fed by our generator and step"]
 
@@ -85,7 +91,8 @@ def test_peers_stand_beside_ours():
         "peer_forward[batch=250,by=jax]": 100.0,
     }
     faster = {workload: 1.1 * speed for workload, speed in speeds.items()}
-    arms = {"cpu": [run(speeds), run(faster, number=2)], "gpu": [run({"peer_forward[batch=1,by=jax]": 7.0}, "gpu")]}
+    few = {"peer_forward[batch=1,by=jax]": 7.0}
+    arms = sides(cpu=[run(speeds), run(faster, number=2)], gpu=[run(few, "gpu")])
     rows = {row[0]: row[1:] for row in cells(arms, "Beside what one would pick instead")}
     assert [row[0].split("; ")[-1] for row in rows.values()] == [
         "31.46 images/s",
@@ -107,7 +114,7 @@ GROWING = {
 def test_growth_is_told():
     """Times over the whole range, the power at its end, memory where it is known, and what is worse than linear."""
     peaks = {"growth_runs[runs=10]": 2**20, "growth_runs[runs=100]": 3 * 2**20}
-    arms = {"cpu": [run(GROWING, peaks=peaks)], "gpu": [run({"growth_runs[runs=10]": -1.0}, "gpu")]}
+    arms = sides(cpu=[run(GROWING, peaks=peaks)], gpu=[run({"growth_runs[runs=10]": -1.0}, "gpu")])
     report, images = cells(arms, "How the cost grows")
     took = "10.0 times as much (10 to 100) takes 2.00 times as long (2.00 to 4.00 s), at the end as n^0.30"
     assert report == ["The report against the runs in the folder", f"{took}; memory 1.00 to 3.00 MiB", "-"]
@@ -120,7 +127,7 @@ def test_growth_is_told():
     assert drawn is not None
     assert [line.get_ydata().tolist() for line in drawn.axes[0].lines[1:]] == [[2.0, 4.0]]
     assert drawn.axes[-1].get_ylim()[0] == 0, "memory begins at zero"
-    assert figures.growths({"cpu": [run({"new": 1.0})]}) is None
+    assert figures.growths(sides(cpu=[run({"new": 1.0})])) is None
 
 
 def test_curves_are_sorted_by_size():
@@ -129,7 +136,7 @@ def test_curves_are_sorted_by_size():
         run({"growth_batch[batch=1000]": 10.0, "growth_batch[batch=25]": 5.0}, peaks={}),
         run({"growth_batch[batch=250]": 10.0}, number=2),
     ]
-    (curve,) = growth.curves(runs).values()
+    (curve,) = growth.curves(Arm("cpu", runs)).values()
     assert curve.sizes == (25, 250, 1000)
     assert curve.seconds == pytest.approx((5.0, 25.0, 100.0))
     assert curve.peaks == ()
