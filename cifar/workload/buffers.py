@@ -11,9 +11,8 @@ memory holds a reference to that memory, and so does a part of a part:
     del images                  # still in use: whoever has `first` would see it change
     del first                   # free: the pool alone holds it, and may lend it again
 
-What a framework makes of an array without copying it, such as a tensor on a CPU, holds such a
-reference as well. Hence a batch never changes as long as anybody has it, and nobody has to say
-when that ends.
+What a framework makes of an array without copying it holds such a reference as well. Hence a
+batch never changes as long as anybody has it, and nobody has to say when that ends.
 """
 
 from __future__ import annotations
