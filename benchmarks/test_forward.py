@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from cifar.workload import cost, model, training
-from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
+from cifar.workload.ahead import ahead
+from cifar.workload.generator import DataGenerator, LessonGenerator
 
 BATCH = 250
 

@@ -10,7 +10,8 @@ import pytest
 
 from cifar.data import dataset as datasets
 from cifar.workload import model
-from cifar.workload.generator import MOST_THREADS, DataGenerator, LessonGenerator, ahead
+from cifar.workload.ahead import MOST_THREADS, ahead
+from cifar.workload.generator import DataGenerator, LessonGenerator
 
 
 def ours(device, path, _lesson_path, batch, _steps):

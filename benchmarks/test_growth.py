@@ -21,7 +21,8 @@ import pytest
 from cifar.data import dataset as datasets
 from cifar.node import process
 from cifar.workload import cost, model, training
-from cifar.workload.generator import DataGenerator, ahead
+from cifar.workload.ahead import ahead
+from cifar.workload.generator import DataGenerator
 
 pytestmark = pytest.mark.growth
 

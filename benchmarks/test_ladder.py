@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from cifar.data import dataset as datasets
 from cifar.workload import cost, model, training
+from cifar.workload.ahead import ahead
 from cifar.workload.clock import StepClock
-from cifar.workload.generator import DataGenerator, LessonGenerator, ahead
+from cifar.workload.generator import DataGenerator, LessonGenerator
 from cifar.workload.model import CLASSES
 
 pytestmark = pytest.mark.ladder

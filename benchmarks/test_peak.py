@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cifar.workload.generator import ALIGNMENT
+from cifar.workload.buffers import ALIGNMENT
 
 SIDE = {"cpu": 2048, "gpu": 8192}
 """Of square matrices: large enough for launching and caches not to count."""

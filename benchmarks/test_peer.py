@@ -26,7 +26,8 @@ import pytest
 import tensorflow as tf
 
 from cifar.workload import cost, model, training
-from cifar.workload.generator import DataGenerator, ahead
+from cifar.workload.ahead import ahead
+from cifar.workload.generator import DataGenerator
 
 pytestmark = pytest.mark.peer
 

@@ -1,4 +1,4 @@
-"""What a network costs: its layers, the floating-point operations of one image, and the bytes that move.
+"""What a network costs: its layers, floating-point operations, and bytes that move.
 
 Everything is counted from the layers' own shapes, so that another network has other counts.
 """
@@ -82,8 +82,8 @@ def training_bytes(model: keras.Model, batch: int) -> int:
 
     They are counted as by `forward_bytes`. For each layer three kernels (for its output, and for
     the gradients of its weights and of its input) read or write its input, its output, and its
-    weights. Then Adam reads the gradients, and reads and writes the weights and both moments: seven
-    times as many values as there are weights.
+    weights. Then Adam reads the gradients, and reads and writes the weights and both moments:
+    seven times as many values as there are weights.
     """
     values = _inputs_and_outputs(model)
     weights: int = model.count_params()

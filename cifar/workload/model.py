@@ -13,7 +13,7 @@ CLASSES = 10
 
 
 def set_defaults() -> None:
-    """Set what is global in Keras, and would change what is computed, to the values that Keras comes with.
+    """Set what is global in Keras, and would change what is computed, to Keras's own values.
 
     A user's `keras.json`, variables and notebook may have set them to others.
     """
@@ -26,20 +26,22 @@ def set_defaults() -> None:
 
 
 def build(seed: int = 0, precision: str = "float32") -> keras.Sequential:
-    """The lesson's network, uncompiled: images float32 (n, 32, 32, 3) in [0, 1] to probabilities float32 (n, 10).
+    """Return the lesson's network, uncompiled.
 
-    `precision` is a Keras dtype policy, such as `mixed_bfloat16`, of all layers but the last, whose probabilities
-    are float32 always.  Weights and dropout masks are fixed by `seed`.  The kernels are drawn by NumPy from the
-    distribution of Keras's default (Glorot and Bengio 2010, eq. 16), so they are bit-equal on every device and
-    backend; biases start at zero.  Keras's global settings become those of `set_defaults`.
+    It takes images float32 (n, 32, 32, 3) in [0, 1] and gives probabilities float32 (n, 10).
+    `precision` is a Keras dtype policy, such as `mixed_bfloat16`, of all layers but the last,
+    whose probabilities are float32 always.  Weights and dropout masks are fixed by `seed`.  The
+    kernels are drawn by NumPy from the distribution of Keras's default (Glorot and Bengio 2010,
+    eq. 16), so they are bit-equal on every device and backend; biases start at zero.  Keras's
+    global settings become those of `set_defaults`.
     """
     set_defaults()
-    channels = {"data_format": "channels_last"}
     layers: list[keras.Layer] = [keras.Input(IMAGE_SHAPE, dtype="float32")]
+    options = {"dtype": precision, "data_format": "channels_last"}
     for filters in (32, 64, 128, 256):
-        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=precision, **channels))
-        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same", dtype=precision, **channels))
-    layers.append(keras.layers.Flatten(dtype=precision, **channels))
+        layers.append(keras.layers.Conv2D(filters, 3, padding="same", activation="relu", **options))
+        layers.append(keras.layers.MaxPooling2D(2, 2, padding="same", **options))
+    layers.append(keras.layers.Flatten(**options))
     for number, units in enumerate((256, 512)):
         layers.append(keras.layers.Dense(units, activation="relu", dtype=precision))
         layers.append(keras.layers.Dropout(0.2, seed=2 * seed + number, dtype=precision))
@@ -50,7 +52,7 @@ def build(seed: int = 0, precision: str = "float32") -> keras.Sequential:
 
 
 def _initial_weights(model: keras.Model, seed: int) -> list[np.ndarray[Any, Any]]:
-    """Glorot-uniform kernels and zero biases, in the order of `model.weights` that `set_weights` takes."""
+    """Glorot-uniform kernels and zero biases, in the order that `set_weights` takes."""
     random = np.random.Generator(np.random.PCG64(seed))
     values = []
     for weight in model.weights:

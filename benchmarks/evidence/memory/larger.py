@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from cifar.workload.generator import DataGenerator, ahead
+from cifar.workload.ahead import ahead
+from cifar.workload.generator import DataGenerator
 
 path, what = sys.argv[1:]
 with Path(path).open("rb", buffering=0) as file:
