@@ -334,7 +334,8 @@ def _predict(options: argparse.Namespace) -> int:
     import numpy as np  # noqa: PLC0415
 
     from cifar.measure import placement  # noqa: PLC0415
-    from cifar.report import figures, lesson  # noqa: PLC0415
+    from cifar.report import lesson  # noqa: PLC0415
+    from cifar.report.figures import style  # noqa: PLC0415
     from cifar.workload import course, dataset, training  # noqa: PLC0415
 
     run, path, device = _opened(options)
@@ -360,7 +361,7 @@ def _predict(options: argparse.Namespace) -> int:
     names = dataset.CLASS_NAMES
     sides = {device.name: [names[row.argmax()] for row in found[:_SHOWN]]}
     figure = lesson.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)
-    picture, _ = figures.save(figure, run.folder, "predictions")
+    picture, _ = style.save(figure, run.folder, "predictions")
     right = int((found.argmax(axis=1) == labels).sum())
     print(f"{right:,} of {len(labels):,} images are named right; predicted on {_named(device)}")
     print(f"All of them: {run.folder / 'predictions.csv'}; the first {len(images[:_SHOWN])}: {picture}")

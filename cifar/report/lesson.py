@@ -21,9 +21,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cifar.record import files, runfolder
 from cifar.record.text import plain
-from cifar.report import figures
-from cifar.report.figures import COLOURS, MARKERS
-from cifar.report.page import Picture, shown, template
+from cifar.report.figures import style
+from cifar.report.figures.style import COLOURS, MARKERS
+from cifar.report.pictures import Picture, shown
+from cifar.report.rendering import template
 from cifar.report.text import number
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def write_samples(path: Path, images: Images, titles: Sequence[str]) -> Path:
         message = f"{path} is to be a picture; let its name end in .png or .svg"
         raise ValueError(message)
     figure = samples(images, titles)
-    files.replace(path, figures.png(figure) if path.suffix == ".png" else figures.svg(figure))
+    files.replace(path, style.png(figure) if path.suffix == ".png" else style.svg(figure))
     return path
 
 
@@ -332,12 +333,12 @@ def write(  # noqa: PLR0913 - what the page shows
     beside.mkdir(parents=True, exist_ok=True)
     files.sweep(beside)
     pictures = {
-        picture.name: shown(picture, *figures.save(picture.figure, beside, picture.name))
+        picture.name: shown(picture, *style.save(picture.figure, beside, picture.name))
         for picture in _pictures(runs, samples_of, asked)
     }
     view = _view(runs) | {"notes": notes, "commands": commands, "pictures": pictures}
     page = folder / "lesson.html"
-    files.replace(page, template("lesson.html").render(view))
+    files.replace(page, template("lesson.html", Path(__file__).parent).render(view))
     return page
 
 
