@@ -64,7 +64,8 @@ def test_every_room_is_known():
 
 def test_lesson_draws_as_the_report_does():
     """Of the report, the lesson knows how figures are drawn and shown, and how a number is written; nothing else."""
-    known = {"figures", "figures.COLOURS", "figures.MARKERS", "drawing", "text.number", "page.Picture", "page.shown"}
+    known = {"drawing", "figures.style", "figures.style.COLOURS", "figures.style.MARKERS", "text.number"}
+    known |= {"pictures.Picture", "pictures.shown", "rendering.template"}
     used = {name for file in (PACKAGE / "lesson").glob("*.py") for name in imported(file)}
     assert {name for name in used if name.startswith("cifar.report")} <= {f"cifar.report.{name}" for name in known}
 

@@ -344,7 +344,7 @@ def _predict(options: argparse.Namespace) -> int:
     from cifar.lesson import page  # noqa: PLC0415
     from cifar.lesson import run as runs  # noqa: PLC0415
     from cifar.measure import placement  # noqa: PLC0415
-    from cifar.report import figures  # noqa: PLC0415
+    from cifar.report.figures import style  # noqa: PLC0415
     from cifar.workload import training  # noqa: PLC0415
 
     run, path, device = _opened(options)
@@ -370,7 +370,7 @@ def _predict(options: argparse.Namespace) -> int:
     names = dataset.CLASS_NAMES
     sides = {device.name: [names[row.argmax()] for row in found[:_SHOWN]]}
     figure = page.predictions(images[:_SHOWN], [names[label] for label in labels[:_SHOWN]], sides)
-    picture, _ = figures.save(figure, run.folder, "predictions")
+    picture, _ = style.save(figure, run.folder, "predictions")
     right = int((found.argmax(axis=1) == labels).sum())
     print(f"{right:,} of {len(labels):,} images are named right; predicted on {_named(device)}")
     print(f"All of them: {run.folder / 'predictions.csv'}; the first {len(images[:_SHOWN])}: {picture}")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from cifar.report import drawing
 
 # isort: split
-import jinja2
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,9 +21,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cifar.record import files, runfolder
 from cifar.record.text import plain
-from cifar.report import figures
-from cifar.report.figures import COLOURS, MARKERS
-from cifar.report.page import Picture, shown
+from cifar.report.figures import style
+from cifar.report.figures.style import COLOURS, MARKERS
+from cifar.report.pictures import Picture, shown
+from cifar.report.rendering import template
 from cifar.report.text import number
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def write_samples(path: Path, images: Images, titles: Sequence[str]) -> Path:
         message = f"{path} is to be a picture; let its name end in .png or .svg"
         raise ValueError(message)
     figure = samples(images, titles)
-    files.replace(path, figures.png(figure) if path.suffix == ".png" else figures.svg(figure))
+    files.replace(path, style.png(figure) if path.suffix == ".png" else style.svg(figure))
     return path
 
 
@@ -333,26 +333,13 @@ def write(  # noqa: PLR0913 - what the page shows
     beside.mkdir(parents=True, exist_ok=True)
     files.sweep(beside)
     pictures = {
-        picture.name: shown(picture, *figures.save(picture.figure, beside, picture.name))
+        picture.name: shown(picture, *style.save(picture.figure, beside, picture.name))
         for picture in _pictures(runs, samples_of, asked)
     }
     view = _view(runs) | {"notes": notes, "commands": commands, "pictures": pictures}
     page = folder / "lesson.html"
-    files.replace(page, _template().render(view))
+    files.replace(page, template("page.html", Path(__file__).parent).render(view))
     return page
-
-
-def _template() -> jinja2.Template:
-    """The page's template, which includes the style and the policy of the report's pages; its HTML is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(drawing.__file__).parent]),
-        autoescape=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,  # Markup stays Markup
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
 
 
 def _view(runs: Sequence[Trained]) -> dict[str, Any]:

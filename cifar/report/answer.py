@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cifar.record.model import Record
     from cifar.report.arms import Arm, Arms
     from cifar.report.comparison import Pair
-    from cifar.report.page import Refused
+    from cifar.report.pairing import Refused
 
 HEADLINES = (
     "training[feed=generator]",

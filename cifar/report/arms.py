@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cifar.record.names import in_order
-from cifar.report import limits, nodes
+from cifar.report import limits, pooling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,12 +77,12 @@ class Arms:
 def group(records: Sequence[Record], *, pool: bool = True) -> Arms:
     """Return the arms of the records; what cannot be true in them is a failure, as `limits.sound` says.
 
-    Arms that several nodes measured are taken over their nodes too, unless `pool` is off (see `nodes.pools`).
+    Arms that several nodes measured are taken over their nodes too, unless `pool` is off (see `pooling.pools`).
     """
     each = {name: limits.sound(Arm(name, runs)) for name, runs in by_arm(records).items()}
-    pools = nodes.pools(record for arm in each.values() for record in arm.records) if pool else {}
+    pools = pooling.pools(record for arm in each.values() for record in arm.records) if pool else {}
     pooled = {name: Arm(name, runs) for name, runs in pools.items()}
-    over = {name: Arm(name, nodes.means(runs)) for name, runs in pools.items()}
+    over = {name: Arm(name, pooling.means(runs)) for name, runs in pools.items()}
     return Arms(each, pooled, over)
 
 

@@ -36,7 +36,7 @@ def compare(  # noqa: PLR0913 - what, by what measure, and two words for it
 
     The unit of evidence is the run: of each run the median round counts, as log speed, so that a ratio and its
     inverse are treated alike. Workloads are paired by name; `names` are shown in place of the arms' own, and
-    `evidence` is what a record is called: a run, or a node where it stands for all of a node's (`nodes.means`).
+    `evidence` is what a record is called: a run, or a node where it stands for all of a node's (`pooling.means`).
     An arm without records gives a comparison without pairs (exit code 4).
     Raises NotComparable where a fingerprint field has more than one value over both arms and is not in `allow`,
     and ValueError for a margin not above 0 and for records of more than one arm on a side.

@@ -1,6 +1,6 @@
 """Escape: text that came from a file goes in; what Markdown, a code span or a spreadsheet shows as that text comes out.
 
-HTML is escaped by Jinja; see `page.template`.
+HTML is escaped by Jinja; see `rendering.template`.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def test_page_of_two_devices(two, tmp_path):
 
 def test_page_runs_no_script(two, tmp_path):
     """The page carries the report's policy, which allows no script."""
-    policy = resources.files("cifar.report").joinpath("policy.html").read_text().strip()
+    policy = resources.files("cifar.report").joinpath("templates/policy.html").read_text().strip()
     assert "default-src 'none'" in policy
     assert policy in written(tmp_path, two)
 

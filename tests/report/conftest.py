@@ -28,3 +28,22 @@ __all__ = ["ENVIRONMENT", "FINGERPRINT", "GPU_ENVIRONMENT", "WITHOUT_GPU", "Writ
 def slower() -> Comparison:
     """A candidate at 0.9 of the speed, without doubt."""
     return compare(made("cpu", [[0.9], [0.9001], [0.9002]]), made("gpu", [[1.0], [1.0001], [1.0002]]))
+
+
+@pytest.fixture
+def measured(write, tmp_path):
+    """Measure several nodes into a folder each: a function of their speeds, which returns the folders."""
+
+    def measured(speeds, arm="cpu", runs=5, base=None, **changes):
+        known = base or (ENVIRONMENT if arm.startswith("cpu") else GPU_ENVIRONMENT)
+        folders = []
+        for place, (node, faster) in enumerate(speeds.items()):
+            folder = tmp_path / node
+            here = known | {"node": known["node"] | {"hostname": node}}
+            for run in range(1, runs + 1):
+                same = {"campaign": node, "environment": here, "seed": place, "day": place + 1}
+                write(folder, arm, run, faster=faster, **same | changes)
+            folders.append(folder)
+        return folders
+
+    return measured

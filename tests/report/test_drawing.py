@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pytest
 
 from cifar.record.reading import load
-from cifar.report import figures
+from cifar.report.figures import speed, style
 
 from .handmade import grouped
 
@@ -41,13 +41,13 @@ PROGRAM = """
 import hashlib, sys
 from pathlib import Path
 from cifar.lesson import page
+from cifar.report.figures import rounds, speed, style
 from cifar.record.reading import load
-from cifar.report import figures
 from cifar.report.arms import group
 import numpy as np
 folder = Path(sys.argv[2])
 arms = group(load(Path(sys.argv[1]))).each
-files = [*figures.save(figures.rounds(arms), folder, "rounds"), *figures.save(figures.throughput(arms), folder, "all")]
+files = [*style.save(rounds.draw(arms), folder, "rounds"), *style.save(speed.draw(arms), folder, "all")]
 images = np.arange(14 * 32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(14, 32, 32, 3)
 files += [page.write_samples(folder / name, images, ["frog"] * 14) for name in ("samples.png", "samples.svg")]
 print(*[hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
@@ -99,10 +99,10 @@ def test_pictures_depend_on_no_settings(records: Path, tmp_path: Path) -> None:
 
 def test_a_notebooks_own_settings_are_neither_used_nor_changed(one: dict[str, Arm]) -> None:
     """What was set before a picture is drawn is not seen in it, and stands as it was afterwards."""
-    plain = figures.png(figures.throughput(one))
+    plain = style.png(speed.draw(one))
     with mpl.rc_context({"text.color": "white", "lines.linewidth": 9, "axes.facecolor": "black"}):
         before = dict(mpl.rcParams)
-        assert figures.png(figures.throughput(one)) == plain
+        assert style.png(speed.draw(one)) == plain
         assert dict(mpl.rcParams) == before
 
 
@@ -125,9 +125,9 @@ def test_planted_links_are_replaced(one: dict[str, Arm], tmp_path: Path) -> None
     victim.write_text("mine")
     for name in ("a.png", "a.svg", "samples.png"):
         (tmp_path / name).symlink_to(victim)
-    figure = figures.throughput(one)
-    paths = figures.save(figure, tmp_path, "a")
+    figure = speed.draw(one)
+    paths = style.save(figure, tmp_path, "a")
     assert not any(path.is_symlink() for path in paths)
     with pytest.raises(ValueError, match="is no name of a file"):
-        figures.save(figure, tmp_path / "in", "../b")
+        style.save(figure, tmp_path / "in", "../b")
     assert victim.read_text() == "mine"

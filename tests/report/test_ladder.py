@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cifar.record.model import Record, Result
-from cifar.report import figures, ladder, page
+from cifar.report import ladder, page
 from cifar.report.arms import Arm
+from cifar.report.figures import ladders
 
 MEMORY = {"host_peak_bytes": None, "device_peak_bytes": None, "meaning": ""}
 
@@ -111,8 +112,8 @@ def test_figure_has_a_panel_a_ladder_and_every_arm():
     short = Arm("cpu", climbing("forward", {"lesson": (10.0, 11.0)}))
     tall = Arm("gpu", climbing("forward", speeds, arm="gpu"))
     for arms in ({"cpu": short, "gpu": tall}, {"gpu": tall, "cpu": short}):
-        figure = figures.ladders(arms)
+        figure = ladders.draw(arms)
         (panel,) = figure.axes
         assert [tick.get_text() for tick in panel.get_yticklabels()] == ["predict", "layer by layer", "one graph"]
         assert {text.get_text() for legend in figure.legends for text in legend.get_texts()} == {"cpu", "gpu"}
-    assert figures.ladders({"cpu": Arm("cpu", [])}) is None
+    assert ladders.draw({"cpu": Arm("cpu", [])}) is None

@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 
-import numpy as np
 import pytest
 
 from cifar import cli
 from cifar.record import reading
-from cifar.report import compare, nodes, page
-from cifar.report.comparison import LeftOut
+from cifar.report import nodes, page, pooling
 from cifar.report.text import NONE
 
-from .conftest import ENVIRONMENT, FINGERPRINT, GPU_ENVIRONMENT, WITHOUT_GPU
-
-FEW = {"training[feed=memory]": (5_000, 2.81), "forward[batch=250,input=host]": (250, 0.0415)}
-
-
-@pytest.fixture
-def measured(write, tmp_path):
-    """Measure several nodes into a folder each: a function of their speeds, which returns the folders."""
-
-    def measured(speeds, arm="cpu", runs=5, base=None, **changes):
-        known = base or (ENVIRONMENT if arm.startswith("cpu") else GPU_ENVIRONMENT)
-        folders = []
-        for place, (node, faster) in enumerate(speeds.items()):
-            folder = tmp_path / node
-            here = known | {"node": known["node"] | {"hostname": node}}
-            for run in range(1, runs + 1):
-                same = {"campaign": node, "environment": here, "seed": place, "day": place + 1}
-                write(folder, arm, run, faster=faster, **same | changes)
-            folders.append(folder)
-        return folders
-
-    return measured
-
-
-def equal(count, **others):
-    """So many nodes of about the same speed, then others."""
-    random = np.random.default_rng(5)
-    return {f"node{place}": float(np.exp(random.normal(0, 0.005))) for place in range(1, count + 1)} | others
+from .conftest import ENVIRONMENT, FINGERPRINT, WITHOUT_GPU
+from .handmade import FEW, both, equal
 
 
 def test_spreads(measured):
@@ -64,8 +35,8 @@ def test_nameless(measured, hostname):
     """A container's made-up name is no node, nor is a record without one: nothing is pooled."""
     environment = ENVIRONMENT | {"node": {"hostname": hostname}}
     assert nodes.spreads(reading.load(*measured(equal(2), environment=environment))) == []
-    assert nodes.name(reading.load(*measured({"more": 1.0}, environment={"node": {"unmeasurable": "x"}}))[0]) is None
-    assert nodes.name(reading.load(*measured({"none": 1.0}, environment={"node": "x"}))[0]) is None
+    assert pooling.node(reading.load(*measured({"more": 1.0}, environment={"node": {"unmeasurable": "x"}}))[0]) is None
+    assert pooling.node(reading.load(*measured({"none": 1.0}, environment={"node": "x"}))[0]) is None
 
 
 def test_one_node(measured):
@@ -127,67 +98,6 @@ def test_report_of_one_node(measured, tmp_path):
     page.write(reading.load(*measured({"alone": 1.0}, workloads=FEW)), tmp_path / "report")
     assert "Nodes" not in (tmp_path / "report/report.html").read_text()
     assert not (tmp_path / "report/figures/nodes.png").exists()
-
-
-def both(measured, speeds, **changes):
-    """CPU and GPU of the same nodes, the GPU twenty times as fast, as loaded."""
-    measured(speeds, workloads=FEW, **changes)
-    fast = {node: 20 * speed for node, speed in speeds.items()}
-    return reading.load(*measured(fast, arm="gpu", workloads=FEW, **changes))
-
-
-def test_pools(measured):
-    """An arm that several nodes measured is pooled under a name that says over how many; one node's is not."""
-    records = both(measured, equal(3))
-    found = nodes.pools(reversed(records))
-    assert {arm: len(runs) for arm, runs in found.items()} == {"cpu over 3 nodes": 15, "gpu over 3 nodes": 15}
-    assert [nodes.name(run) for run in nodes.pools(records)["cpu over 3 nodes"]][::5] == ["node1", "node2", "node3"]
-    assert list(nodes.pools([run for run in records if run.arm == "cpu" or nodes.name(run) == "node2"])) == [
-        "cpu over 3 nodes"
-    ]
-    assert nodes.pools([run for run in records if nodes.name(run) == "node2"]) == {}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"fingerprint": FINGERPRINT | {"gpu_driver": "580"}}, id="another driver"),
-        pytest.param({"environment": ENVIRONMENT}, id="no name"),
-    ],
-)
-def test_what_is_not_comparable_is_not_pooled(measured, changes, tmp_path):
-    """One node of another make, or without a name, and the report is as it was: arm by arm, campaign by campaign."""
-    records = reading.load(*measured(equal(2), workloads=FEW), *measured({"other": 1.0}, workloads=FEW, **changes))
-    assert nodes.pools(records) == {}
-    found = page.write(records, tmp_path / "report")
-    assert "over" not in found.answer
-    assert "cpu@node2" in {comparison.candidate for comparison in found.comparisons}
-
-
-def test_means(measured):
-    """A node's runs become one result a workload: the geometric mean of their speeds; what it lacks it says."""
-    folders = measured(equal(2), workloads=FEW) + measured({"new": 1.0}, workloads={"a[b=c]": (9, 1.0)}, day=9)
-    records = reading.load(*folders)
-    one, other, new = nodes.means(records)
-    assert [(each.run, each.campaign) for each in (one, other, new)] == [(1, "node1"), (2, "node2"), (3, "new")]
-    speeds = [run.results[0].value for run in records if nodes.name(run) == "node1"]
-    assert one.results[0].value == pytest.approx(math.prod(speeds) ** (1 / 5))
-    assert one.results[0].images == records[0].results[0].images
-    (lacking,) = one.failures
-    assert lacking == {"workload": "a[b=c]", "reason": "node1 has no number for it"}
-    found = compare.compare([one, new], [other], evidence="node")
-    assert LeftOut("a[b=c]", "cpu@new, node1", "node1 has no number for it") in found.left_out
-
-
-def test_means_keep_what_differs(measured):
-    """Runs that did not do the same work are not made to look as if they had; the part within steps stays the same."""
-    steps = {"step_seconds": [9.0, *[1.0] * 10]}
-    few = {"training[by=lesson]": (5000, 4.0)}
-    folder = measured({"a": 1.0}, workloads=few, extra=steps | {"work": {"weights": "one"}}, noise=0, shift=0)
-    measured({"a": 1.0}, runs=2, workloads=few, extra=steps | {"work": {"weights": "two"}}, noise=0, shift=0)
-    (found,) = nodes.means(reading.load(*folder))
-    assert found.results[0].work == {"weights": "one and two"}
-    assert found.results[0].outside_steps == pytest.approx(0.75)
 
 
 def test_answer_over_nodes(measured, tmp_path):

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from cifar import cli
 from cifar.record.reading import load
-from cifar.report import answer, page
+from cifar.report import answer, page, pairing
 
 from .conftest import WITHOUT_GPU
 from .handmade import grouped
@@ -281,7 +280,7 @@ def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: P
             for run in (1, 2, 3):
                 write(tmp_path / campaign, arm, run, campaign=campaign, day=day, faster=faster, workloads=FEW)
     records = load(tmp_path / "before", tmp_path / "after")
-    assert page.plan(grouped(records)) == [
+    assert pairing.pairs(grouped(records)) == [
         ("cpu@before", "cpu@after"),
         ("cpu@before", "gpu@before"),
         ("gpu@before", "gpu@after"),
@@ -292,13 +291,6 @@ def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: P
     assert [path.name for path in found.figures if "ratios" in path.name][::2] == [
         f"ratios-{n}.png" for n in (1, 2, 3, 4)
     ]
-
-
-def test_devices_of_two_campaigns_are_compared_with_each_other(write: Write, tmp_path: Path) -> None:
-    """A CPU measured here and a GPU measured there meet in one report."""
-    write(tmp_path / "here", "cpu", campaign="here")
-    write(tmp_path / "there", "gpu", campaign="there")
-    assert page.plan(grouped(load(tmp_path / "here", tmp_path / "there"))) == [("cpu", "gpu")]
 
 
 def test_baseline_may_be_named(report: Any) -> None:
@@ -506,20 +498,6 @@ def test_a_report_without_space_names_its_folder_and_the_remedy(
     said = capsys.readouterr().err
     assert f"the report could not be written into {report} (File too large): make room" in said
     assert [path for path in report.rglob("*") if path.is_file()] == []
-
-
-HOSTILE = 'x"><script>alert(1)</script>'
-
-
-def test_no_script_gets_into_a_drawing() -> None:
-    """Names in the words that describe a drawing cannot end the attribute in which they stand."""
-    from types import SimpleNamespace  # noqa: PLC0415 a file that was read
-
-    picture = page.Picture("ratios", f"{HOSTILE} against cpu", "text", Figure())
-    drawing = SimpleNamespace(name="ratios.svg", read_text=lambda encoding: "<?xml?><svg></svg>")  # noqa: ARG005
-    shown = page.shown(picture, Path("ratios.png"), drawing)  # type: ignore[arg-type]
-    assert "<script" not in shown["svg"]
-    assert "&#34;&gt;&lt;script&gt;" in shown["svg"]
 
 
 def test_names_of_folders_are_text(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cifar.record.model import Record, Result
-from cifar.report import figures, growth, page, tables
+from cifar.report import growth, page, tables
 from cifar.report.arms import Arm, Arms
+from cifar.report.figures import growths
 
 
 def run(speeds, arm="cpu", number=1, peaks=()):
@@ -123,11 +124,11 @@ def test_growth_is_told():
         "10.0 times as much (1,000 to 10,000) takes 20.0 times as long (1.00 to 20.0 s), "
         "at the end as n^1.30 (faster than linear)"
     )
-    drawn = figures.growths(arms)
+    drawn = growths.draw(arms)
     assert drawn is not None
     assert [line.get_ydata().tolist() for line in drawn.axes[0].lines[1:]] == [[2.0, 4.0]]
     assert drawn.axes[-1].get_ylim()[0] == 0, "memory begins at zero"
-    assert figures.growths(sides(cpu=[run({"new": 1.0})])) is None
+    assert growths.draw(sides(cpu=[run({"new": 1.0})])) is None
 
 
 def test_curves_are_sorted_by_size():
