@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cifar.data import dataset, published
+from cifar.data import archive, dataset, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -359,7 +359,7 @@ def test_paths_in_an_archive_are_never_used(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_member_far_too_large_is_not_read(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A member that could fill the memory is refused by the size its header states."""
-    monkeypatch.setattr(published, "MEMBER_LIMIT", 1_000)
+    monkeypatch.setattr(archive, "MEMBER_LIMIT", 1_000)
     with pytest.raises(ValueError, match="far more than an official file"):
         prepared(tiny, tmp_path, packed(tmp_path / "large.tar.gz", tiny.python))
 
