@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cifar.measure import devices, environment, meter
+from cifar.backend.device import Device, claim
+from cifar.measure import environment, meter
 from cifar.node import computer, process
 from cifar.record import files
 from cifar.record.fingerprint import fingerprint
@@ -23,7 +24,7 @@ from cifar.workload import dataset as datasets
 RECORD = pytest.StashKey["RunRecord"]()
 ASKED_FOR = ("ladder", "peer", "growth")
 """Markers of what takes long and answers a question of its own."""
-DEVICE = pytest.StashKey[devices.Device]()
+DEVICE = pytest.StashKey[Device]()
 
 
 def pytest_addoption(parser):
@@ -44,7 +45,7 @@ def pytest_sessionstart(session):
     if config.getoption("--collect-only"):
         return
     try:
-        config.stash[DEVICE] = devices.claim(config.getoption("--device"))
+        config.stash[DEVICE] = claim(config.getoption("--device"))
     except (RuntimeError, ValueError) as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 

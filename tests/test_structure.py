@@ -13,6 +13,26 @@ import cifar
 
 PACKAGE = Path(cifar.__file__).parent
 HEAVY = ("tensorflow", "keras", "jax", "torch")
+ABOVE = ("cifar.measure", "cifar.report", "cifar.cli")
+
+FRAMEWORKS = {
+    "benchmarks/peers/by_jax.py",
+    "benchmarks/peers/by_keras.py",
+    "benchmarks/peers/by_ours.py",
+    "benchmarks/peers/by_torch.py",
+    "benchmarks/test_forward.py",
+    "benchmarks/test_ladder.py",
+    "benchmarks/test_peak.py",
+    "benchmarks/test_peer.py",
+    "benchmarks/test_training.py",
+    "cifar/workload/agreement.py",
+    "cifar/workload/clock.py",
+    "cifar/workload/course.py",
+    "cifar/workload/generator.py",
+    "cifar/workload/model.py",
+    "cifar/workload/training.py",
+}
+"""Files outside of `cifar/backend` that import TensorFlow, Keras, JAX or PyTorch. This list gets shorter only."""
 
 
 def imported(path):
@@ -29,11 +49,12 @@ def imported(path):
 @pytest.mark.parametrize(
     ("part", "unknown"),
     [
-        ("record", ("cifar.node", "cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
-        ("node", ("cifar.workload", "cifar.measure", "cifar.report", "cifar.cli", *HEAVY)),
+        ("record", ("cifar.node", "cifar.backend", "cifar.workload", *ABOVE, *HEAVY)),
+        ("node", ("cifar.backend", "cifar.workload", *ABOVE, *HEAVY)),
+        ("backend", ("cifar.workload", *ABOVE)),
         ("workload", ("cifar.measure", "cifar.report", "cifar.cli")),
         ("measure", ("cifar.workload", "cifar.report", "cifar.cli")),
-        ("report", ("cifar.node", "cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
+        ("report", ("cifar.node", "cifar.backend", "cifar.workload", "cifar.measure", "cifar.cli", *HEAVY)),
     ],
 )
 def test_arrows(part, unknown):
@@ -47,6 +68,25 @@ def test_arrows(part, unknown):
         if any(name == other or name.startswith(f"{other}.") for other in unknown)
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "backend").glob("*.py")), ids=lambda file: file.name)
+def test_a_backend_imports_its_own_framework(file):
+    """TensorFlow, JAX and PyTorch are each imported by the file that has their name, and by no other backend."""
+    frameworks = {name.split(".")[0] for name in imported(file)} & {"tensorflow", "jax", "torch"}
+    assert frameworks <= {file.stem}
+
+
+def test_who_imports_a_framework():
+    """Outside of `cifar/backend`, no other files than these do; a file that no longer does is to be struck off."""
+    top = PACKAGE.parent
+    files = [*PACKAGE.rglob("*.py"), *(top / "benchmarks").rglob("*.py"), *(top / "lesson").rglob("*.py")]
+    importing = {
+        file.relative_to(top).as_posix()
+        for file in files
+        if file.parent != PACKAGE / "backend" and {name.split(".")[0] for name in imported(file)} & set(HEAVY)
+    }
+    assert importing == FRAMEWORKS
 
 
 @pytest.mark.parametrize("module", ["cifar.cli", "cifar.report.record", "cifar.report.compare", "cifar.report.page"])
