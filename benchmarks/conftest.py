@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cifar.backend.device import Device, claim
 from cifar.data import dataset as datasets
-from cifar.measure import devices, environment, meter
+from cifar.measure import environment, meter
 from cifar.node import computer, process
 from cifar.record.text import plain
 from cifar.record.unmeasurable import as_json
@@ -21,7 +22,7 @@ from cifar.record.writing import RunRecord
 RECORD = pytest.StashKey[RunRecord]()
 ASKED_FOR = ("ladder", "peer", "growth")
 """Markers of what takes long and answers a question of its own."""
-DEVICE = pytest.StashKey[devices.Device]()
+DEVICE = pytest.StashKey[Device]()
 
 
 def pytest_addoption(parser):
@@ -42,7 +43,7 @@ def pytest_sessionstart(session):
     if config.getoption("--collect-only"):
         return
     try:
-        config.stash[DEVICE] = devices.claim(config.getoption("--device"))
+        config.stash[DEVICE] = claim(config.getoption("--device"))
     except (RuntimeError, ValueError) as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 

@@ -24,7 +24,7 @@ def importing(_device, _dataset):
 
 def claiming(device, _dataset):
     """The same, and the device found, bound and used for one product: on a GPU its driver and libraries start."""
-    program = f"import keras; from cifar.measure import devices; devices.claim({device.name!r}); print('ready')"
+    program = f"import keras; from cifar.backend import device; device.claim({device.name!r}); print('ready')"
     return in_a_process(program, f"a fresh interpreter computed a product on {device.name}")
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 import h5py
 import numpy as np  # for the exercises
 
+from cifar.backend import survey
+from cifar.backend.device import claim
 from cifar.data import dataset
 from cifar.lesson import page
-from cifar.measure import devices
 
 EPOCHS = int(os.environ.get("LESSON_EPOCHS", "2"))
 FOLDER = Path(os.environ.get("LESSON_FOLDER", "lesson-runs"))
@@ -48,17 +49,17 @@ class Picture:
 # not ask for it. `survey` tries it and, where it fails, says why and what to do.
 
 # %%
-survey = devices.survey()
-print("Devices:", ", ".join(survey.devices))
-print("No GPU:", survey.missing_gpu) if survey.missing_gpu else print("The GPU computes.")
+here = survey.take()
+print("Devices:", ", ".join(here.devices))
+print("No GPU:", here.missing_gpu) if here.missing_gpu else print("The GPU computes.")
 
 # %% [markdown]
 # **Exercise.** How many processors may this notebook use, and who says so?
 #
 # <details><summary>Solution</summary>
 #
-# `allotment.limits()` lists every limit: the scheduler's mask, the cgroup, the batch system. The least of them counts:
-# `allotment.allotted_cpus()`.
+# In `cifar.node.allotment`, `limits()` lists every limit: the scheduler's mask, the cgroup, the batch system. The least
+# of them counts: `allotted_cpus()`.
 #
 # </details>
 
@@ -122,7 +123,7 @@ Picture(page.samples(images, [dataset.CLASS_NAMES[labels[0]]]))
 # and leaves the GPU to the training. The modules that load TensorFlow come after that.
 
 # %%
-device = devices.claim("cpu")
+device = claim("cpu")
 
 from cifar.workload import cost, model, training  # noqa: E402
 from cifar.workload.generator import DataGenerator  # noqa: E402
@@ -198,7 +199,7 @@ def cifar(*arguments):
             raise RuntimeError(errors.read())
 
 
-for name in survey.devices:
+for name in here.devices:
     begun = (FOLDER / name / "run.json").exists()
     how = ["--resume"] if begun else ["--device", name, "--dataset", path]
     cifar("train", *how, "--epochs", EPOCHS, "--out", FOLDER / name)
@@ -210,10 +211,10 @@ for name in survey.devices:
 # runs on the device that the run names.
 
 # %%
-for name in survey.devices:
+for name in here.devices:
     cifar("evaluate", FOLDER / name)
     cifar("predict", FOLDER / name)
-runs = [page.load(FOLDER / name) for name in survey.devices]
+runs = [page.load(FOLDER / name) for name in here.devices]
 
 # %% [markdown]
 # ## 8. Did they do the same work?

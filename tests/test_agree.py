@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cifar import cli
+from cifar.backend import survey
 from cifar.cli.agree import _read
-from cifar.measure import devices
 
 
 def agree(*arguments):
@@ -147,7 +147,7 @@ def test_float64_by_pytorch_is_refused(small, tmp_path):
 @pytest.mark.parametrize("name", ["gpu", "jax:gpu", "torch:gpu"])
 def test_missing_gpu(small, name):
     """A GPU that is missing is exit code 4 with the reason, whichever backend was to use it."""
-    if devices.survey().missing_gpu is None:
+    if survey.take().missing_gpu is None:
         pytest.skip("this node has a GPU")
     backend = name.partition(":")[0]
     if ":" in name and importlib.util.find_spec(backend) is None:

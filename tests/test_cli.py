@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cifar import cli
+from cifar.backend import survey
 from cifar.cli import terminal
 from cifar.data import dataset
-from cifar.measure import devices
 
 
 def cifar(*arguments):
@@ -113,7 +113,7 @@ def test_bad_input(tmp_path, capsys, monkeypatch, arguments, word):
 
 def test_campaign_on_a_missing_gpu(small, tmp_path, capsys):
     """A GPU that was asked for and is missing ends the campaign with the reason: never skipped, never replaced."""
-    if devices.survey().missing_gpu is None:
+    if survey.take().missing_gpu is None:
         pytest.skip("this node has a GPU")
     assert cifar("bench", "--device", "gpu", "--dataset", small, "--out", tmp_path / "new") == 4
     assert "there is no gpu to measure: " in capsys.readouterr().err
@@ -122,7 +122,7 @@ def test_campaign_on_a_missing_gpu(small, tmp_path, capsys):
 
 def test_campaign_on_a_gpu_too_many(small, tmp_path, capsys, monkeypatch):
     """A GPU beyond those of the node ends the campaign before it begins, and those that there are are named."""
-    monkeypatch.setattr(devices, "survey", lambda: devices.Survey(("cpu", "gpu"), None, ("gpu:1",)))
+    monkeypatch.setattr(survey, "take", lambda: survey.Survey(("cpu", "gpu"), None, ("gpu:1",)))
     assert cifar("bench", "--device", "gpu:2", "--dataset", small, "--out", tmp_path / "new") == 4
     assert "there is no gpu:2 to measure: there are cpu, gpu, gpu:1: name one of these" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

@@ -18,10 +18,10 @@ import pytest
 from rich.console import Console
 
 from cifar import cli
+from cifar.backend import survey
 from cifar.cli import data as data_command
 from cifar.cli import train as train_command
 from cifar.data import dataset
-from cifar.measure import devices
 from cifar.record import files
 
 
@@ -85,7 +85,7 @@ def test_lesson_leaves_one_folder(lesson):
 
 def test_lesson_without_gpu_says_what_is_missing(lesson):
     """The page of the CPU's half gives the reason and the remedy for the other."""
-    reason = devices.survey().missing_gpu
+    reason = survey.take().missing_gpu
     if reason is None:
         pytest.skip("this node has a GPU")
     assert "The GPU&#39;s was not run: this node" in (lesson / "lesson.html").read_text()
@@ -129,8 +129,8 @@ def test_interruption_changes_nothing(lesson, tiny, tmp_path, command, how):
 BOTH = """
 import json, sys
 from pathlib import Path
-from cifar.measure import devices
-device = devices.claim("cpu")
+from cifar.backend.device import claim
+device = claim("cpu")
 import keras, tensorflow
 from cifar.lesson import run as runs
 from cifar.workload import model
@@ -203,7 +203,7 @@ def test_devices(capsys):
     assert "cpu" in printed
     assert "Versions: Python" in printed
     assert "tensorflow" in printed
-    if reason := devices.survey().missing_gpu:
+    if reason := survey.take().missing_gpu:
         assert f"No GPU: {reason}" in printed
 
 
@@ -403,10 +403,12 @@ def test_planted_links_are_replaced(run, tmp_path):
 @pytest.mark.parametrize("command", [["evaluate"], ["train", "--resume", "--out"]])
 def test_weights_cut_short(run, capsys, monkeypatch, command):
     """Weights that were cut short are named, and nothing is written over."""
+    from cifar.backend import tensorflow  # noqa: PLC0415 - heavy
+
     weights = run / "epoch-02.weights.h5"
     weights.write_bytes(weights.read_bytes()[:5000])
     before = {path: path.read_bytes() for path in run.rglob("*")}
-    monkeypatch.setattr("cifar.measure.devices.claim", lambda name: devices.Device(name, "/device:CPU:0", "cpu", 1))
+    monkeypatch.setattr("cifar.backend.device.claim", lambda name: tensorflow.Device(name, "/device:CPU:0", "cpu", 1))
     monkeypatch.setattr("cifar.lesson.run.check_place", lambda _run, _fingerprint: None)
     monkeypatch.setattr("tensorflow.config.experimental.enable_op_determinism", lambda: None)
     assert cifar(*command, run) == 2
@@ -416,7 +418,7 @@ def test_weights_cut_short(run, capsys, monkeypatch, command):
 
 def test_missing_gpu(tiny, tmp_path, capsys):
     """A GPU that was asked for and is missing ends the lesson with the reason, and makes nothing."""
-    if devices.survey().missing_gpu is None:
+    if survey.take().missing_gpu is None:
         pytest.skip("this node has a GPU")
     assert cifar("lesson", "--device", "gpu", "--dataset", tiny, "--out", tmp_path / "new") == 4
     assert "there is no GPU for the lesson: this node" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from cifar.backend import survey
 from cifar.data import dataset
-from cifar.measure.devices import survey
 
 PAIR = runpy.run_path(str(Path(__file__).parent.parent / "lesson" / "pair.py"))
 TEXT = PAIR["TEXT"].read_text(encoding="utf-8")
@@ -68,5 +68,5 @@ def test_runs_in_a_kernel_on_the_stand_in(tmp_path):
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     printed = "".join("".join(output["text"]) for output in outputs if output["output_type"] == "stream")
     assert "epoch 1/1: loss" in printed
-    assert ("batches: the same" if survey().missing_gpu is None else "nothing to compare") in printed
+    assert ("batches: the same" if survey.take().missing_gpu is None else "nothing to compare") in printed
     assert (tmp_path / "runs" / "cpu" / "predictions.csv").exists()

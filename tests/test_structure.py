@@ -18,15 +18,35 @@ KNOWS = {
     "statistics": (),
     "node": ("record",),
     "data": ("record",),
+    "backend": ("node", "record"),
     "workload": ("data", "record"),
-    "measure": ("node", "record", "statistics"),
+    "measure": ("backend", "node", "record", "statistics"),
     "report": ("record", "statistics"),
-    "lesson": ("node", "data", "workload", "measure", "record", "report"),
-    "cli": ("node", "data", "workload", "measure", "record", "statistics", "report", "lesson"),
+    "lesson": ("backend", "node", "data", "workload", "measure", "record", "report"),
+    "cli": ("backend", "node", "data", "workload", "measure", "record", "statistics", "report", "lesson"),
 }
 """Which rooms each room may import."""
 READING = ("record", "statistics", "node", "data", "report")
 """Rooms that work where TensorFlow is not installed."""
+
+FRAMEWORKS = {
+    "benchmarks/peers/by_jax.py",
+    "benchmarks/peers/by_keras.py",
+    "benchmarks/peers/by_ours.py",
+    "benchmarks/peers/by_torch.py",
+    "benchmarks/test_forward.py",
+    "benchmarks/test_ladder.py",
+    "benchmarks/test_peak.py",
+    "benchmarks/test_peer.py",
+    "benchmarks/test_training.py",
+    "cifar/workload/agreement.py",
+    "cifar/workload/clock.py",
+    "cifar/lesson/run.py",
+    "cifar/workload/generator.py",
+    "cifar/workload/model.py",
+    "cifar/workload/training.py",
+}
+"""Files outside of `cifar/backend` that import TensorFlow, Keras, JAX or PyTorch. This list gets shorter only."""
 
 
 def imported(path):
@@ -68,6 +88,25 @@ def test_lesson_draws_as_the_report_does():
     known |= {"pictures.Picture", "pictures.shown", "rendering.template"}
     used = {name for file in (PACKAGE / "lesson").glob("*.py") for name in imported(file)}
     assert {name for name in used if name.startswith("cifar.report")} <= {f"cifar.report.{name}" for name in known}
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "backend").glob("*.py")), ids=lambda file: file.name)
+def test_a_backend_imports_its_own_framework(file):
+    """TensorFlow, JAX and PyTorch are each imported by the file that has their name, and by no other backend."""
+    frameworks = {name.split(".")[0] for name in imported(file)} & {"tensorflow", "jax", "torch"}
+    assert frameworks <= {file.stem}
+
+
+def test_who_imports_a_framework():
+    """Outside of `cifar/backend`, no other files than these do; a file that no longer does is to be struck off."""
+    top = PACKAGE.parent
+    files = [*PACKAGE.rglob("*.py"), *(top / "benchmarks").rglob("*.py"), *(top / "lesson").rglob("*.py")]
+    importing = {
+        file.relative_to(top).as_posix()
+        for file in files
+        if file.parent != PACKAGE / "backend" and {name.split(".")[0] for name in imported(file)} & set(HEAVY)
+    }
+    assert importing == FRAMEWORKS
 
 
 @pytest.mark.parametrize(

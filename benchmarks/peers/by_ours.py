@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cifar.measure import devices
+from cifar.backend import device
 from cifar.workload import model, training
 
-devices.claim("cpu")
+device.claim("cpu")
 
 
 class Peer:

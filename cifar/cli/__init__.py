@@ -10,6 +10,7 @@ import argparse
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from cifar.backend.placement import MisplacedError
 from cifar.cli import agree, bench, data, lesson, node, report, train
 from cifar.cli.terminal import (
     INTERRUPTED,
@@ -20,7 +21,6 @@ from cifar.cli.terminal import (
     say,
     steady_streams,
 )
-from cifar.measure.placement import MisplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

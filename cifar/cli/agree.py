@@ -72,14 +72,14 @@ def _agree(options: argparse.Namespace) -> int:
 
 def _parsed(side: str) -> tuple[str, str, str]:
     """Backend, device and precision of a side; ValueError for what names none, or a backend that is not installed."""
-    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.backend.device import number_of  # noqa: PLC0415
 
     place, _, precision = side.partition("@")
     backend, _, device = place.partition(":")
     if backend not in _BACKENDS:
         backend, device = "tensorflow", place
     precision = precision or "float32"
-    devices.number_of(device)
+    number_of(device)
     if precision not in _PRECISIONS or (precision == "tf32" and device == "cpu"):
         message = f"{side}: {device} does not compute in {precision}; give float32, float64, bfloat16, or on GPUs tf32"
         raise ValueError(message)
@@ -134,7 +134,7 @@ def _write(options: argparse.Namespace, data: Path) -> int:
 
 def _claim_tensorflow(_backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     """The scope of the device, and what watches that all is executed there."""
-    from cifar.measure import placement  # noqa: PLC0415
+    from cifar.backend import placement  # noqa: PLC0415
 
     device = claim(name)
     return device.scope(), placement.Audit(device).watch
@@ -142,9 +142,10 @@ def _claim_tensorflow(_backend: str, name: str) -> tuple[Any, Callable[..., Any]
 
 def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     """Bind JAX or PyTorch to the device, before Keras is imported, and watch where its results lie."""
-    from cifar.measure import devices, placement  # noqa: PLC0415
+    from cifar.backend import placement  # noqa: PLC0415
+    from cifar.backend.device import number_of  # noqa: PLC0415
 
-    number = devices.number_of(name)
+    number = number_of(name)
     on_cpu = number is None
     os.environ |= {
         "JAX_PLATFORMS": "cpu" if on_cpu else "cuda,cpu",  # the first of them is taken
@@ -161,17 +162,12 @@ def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
 def _missing(backend: str, number: int) -> str | None:
     """Why JAX or PyTorch has no such GPU; None where it has."""
     if backend == "torch":
-        import torch  # noqa: PLC0415
+        from cifar.backend import torch  # noqa: PLC0415
 
-        count = torch.cuda.device_count()
-        return None if number < count else f"PyTorch {torch.__version__} finds {count or 'no'} GPU"
-    import jax  # noqa: PLC0415
+        return torch.missing_gpu(number)
+    from cifar.backend import jax  # noqa: PLC0415
 
-    try:
-        jax.devices("cuda")
-    except RuntimeError as error:
-        return f"JAX {jax.__version__} says: {error}"
-    return None
+    return jax.missing_gpu(number)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from cifar.backend.survey import Survey
     from cifar.measure.campaign import Plan
-    from cifar.measure.devices import Survey
 
 _LONGEST = 1e7
 """Seconds of the longest deadline, some months."""
@@ -73,10 +73,11 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _begun(options: argparse.Namespace) -> int:
     """Begin a campaign in a new folder."""
-    from cifar.measure import campaign, devices  # noqa: PLC0415
+    from cifar.backend.device import number_of  # noqa: PLC0415
+    from cifar.measure import campaign  # noqa: PLC0415
 
     for device in options.devices or ():
-        devices.number_of(device)  # a slip is told now, not by every run
+        number_of(device)  # a slip is told now, not by every run
     if options.runs is not None and not 1 <= options.runs <= campaign.MOST_RUNS:
         message = f"--runs {options.runs}: give 1 to {campaign.MOST_RUNS:,}; at least two are needed for an interval"
         raise ValueError(message)
@@ -142,35 +143,36 @@ def _examine(folder: Path, plan: Plan) -> None:
 
 def _plan(options: argparse.Namespace) -> Plan:
     """What to measure; says what was decided where nothing was asked for."""
-    from cifar.measure import campaign, devices  # noqa: PLC0415
+    from cifar.backend import survey  # noqa: PLC0415
+    from cifar.measure import campaign  # noqa: PLC0415
 
     effort = options.effort or "default"
     runs = {"quick": 3, "default": 5, "thorough": 10}[effort] if options.runs is None else options.runs
     found = _dataset(options.dataset)
-    survey = devices.survey()
-    if survey.further and not options.devices:
-        say(f"not measured, for only the first GPU is: {', '.join(survey.further)}; name them with --device")
+    there = survey.take()
+    if there.further and not options.devices:
+        say(f"not measured, for only the first GPU is: {', '.join(there.further)}; name them with --device")
     gpu_is_wanted = not options.devices or any(device.startswith("gpu") for device in options.devices)
-    _check_there(options.devices or (), survey)
+    _check_there(options.devices or (), there)
     return campaign.Plan(
-        devices=tuple(options.devices or survey.devices),
+        devices=tuple(options.devices or there.devices),
         runs=runs,
         effort=effort,
         dataset=str(found.path.resolve()),
         digest=found.digest,
         only=options.only,
-        missing_gpu=survey.missing_gpu if gpu_is_wanted else None,
+        missing_gpu=there.missing_gpu if gpu_is_wanted else None,
         deadline_seconds=options.deadline,
     )
 
 
 def _check_there(asked: Sequence[str], survey: Survey) -> None:
     """Raise MissingDeviceError for a GPU that was asked for and that this node does not have."""
-    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.backend.device import number_of  # noqa: PLC0415
 
-    there = {devices.number_of(device): device for device in (*survey.devices, *survey.further)}
+    there = {number_of(device): device for device in (*survey.devices, *survey.further)}
     for device in asked:
-        if devices.number_of(device) not in there:
+        if number_of(device) not in there:
             why = survey.missing_gpu or f"there are {', '.join(there.values())}: name one of these"
             message = f"there is no {device} to measure: {why}"
             raise MissingDeviceError(message)

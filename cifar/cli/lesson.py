@@ -35,10 +35,10 @@ def _devices(_options: argparse.Namespace) -> int:
         raise ValueError(message)
     from rich.table import Table  # noqa: PLC0415
 
-    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.backend import missing, survey  # noqa: PLC0415
     from cifar.node import computer, gpus, packages  # noqa: PLC0415
 
-    facts, node = devices.observe(), computer.describe()
+    facts, node = survey.observe(), computer.describe()
     table = Table(title="Devices")
     for column in ("--device", "model", "processors", "memory"):
         table.add_column(column)
@@ -54,7 +54,7 @@ def _devices(_options: argparse.Namespace) -> int:
     if facts.computes:
         print("A GPU computes here: --device gpu uses it, --device cpu does not.")
     else:
-        print(f"No GPU: {devices.explain(facts)}")
+        print(f"No GPU: {missing.explain(facts)}")
         print("All that runs here runs on the CPU.")
     versions = dict(packages.installed())
     names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "h5py", "cifar-bench")
@@ -128,23 +128,24 @@ def add_lesson(commands: Any) -> None:  # noqa: ANN401
 
 def _lesson(options: argparse.Namespace) -> int:
     """Train, evaluate and predict on each device, each in a process of its own; then write the page."""
-    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.backend import survey  # noqa: PLC0415
+    from cifar.backend.device import number_of  # noqa: PLC0415
 
     _check_folder(options.out, resume=options.resume)
-    survey = devices.survey()
-    chosen = options.devices or list(survey.devices)
+    there = survey.take()
+    chosen = options.devices or list(there.devices)
     for device in chosen:
-        devices.number_of(device)  # a slip is told now, not by the training
+        number_of(device)  # a slip is told now, not by the training
     parts = lessons.parts(options.out or Path(), chosen, options.epochs)
-    if survey.missing_gpu and any(device.startswith("gpu") for device in chosen):
-        say(f"there is no GPU for the lesson: {survey.missing_gpu}")
+    if there.missing_gpu and any(device.startswith("gpu") for device in chosen):
+        say(f"there is no GPU for the lesson: {there.missing_gpu}")
         return NOTHING_MEASURED
     data = _data(options, parts)
     folder = options.out or new_folder("lesson")
     folder.mkdir(parents=True, exist_ok=True)
     parts = lessons.parts(folder, chosen, options.epochs)
     only_cpu = all(part.device == "cpu" for part in parts)
-    notes = [lessons.other_half(survey.missing_gpu)] if only_cpu else []
+    notes = [lessons.other_half(there.missing_gpu)] if only_cpu else []
     with interruptible(), files.held(folder, "doing the lesson") as lock:
         _check_folder(folder, resume=options.resume)  # again, now that nobody else writes there
         files.sweep(folder)

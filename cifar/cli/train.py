@@ -29,8 +29,8 @@ from cifar.record.runfolder import ANSWERS, LARGEST_SEED, MOST_EPOCHS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cifar.backend.tensorflow import Device
     from cifar.lesson.run import Run
-    from cifar.measure.devices import Device
 
 GATE = 1
 _EPOCHS = 10
@@ -75,20 +75,20 @@ def claim(name: str, *, deterministic: bool = False) -> Device:
     `deterministic` makes every operation give the same bits each time, or fail where it has no such kernel.
 
     """
-    from cifar.measure import devices  # noqa: PLC0415
+    from cifar.backend import device, survey  # noqa: PLC0415
 
     use_tensorflow()
     try:
-        device = devices.claim(name)
+        claimed = device.claim(name)
     except ModuleNotFoundError as error:
-        raise MissingDeviceError(str(devices.missing_gpu_reason())) from error
+        raise MissingDeviceError(str(survey.missing_gpu_reason())) from error
     except RuntimeError as error:
         raise MissingDeviceError(str(error)) from error
     if deterministic:
-        import tensorflow as tf  # noqa: PLC0415
+        from cifar.backend import tensorflow  # noqa: PLC0415
 
-        tf.config.experimental.enable_op_determinism()
-    return device
+        tensorflow.make_deterministic()
+    return claimed
 
 
 def add_train(commands: Any) -> None:  # noqa: ANN401
@@ -156,8 +156,8 @@ def _train(options: argparse.Namespace) -> int:
 
 def _epochs(run: Run, device: Device, data: Path | None) -> None:
     """Train and print as many epochs as are asked for."""
+    from cifar.backend import placement  # noqa: PLC0415
     from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.measure import placement  # noqa: PLC0415
     from cifar.node import energy  # noqa: PLC0415
     from cifar.record.unmeasurable import as_json  # noqa: PLC0415
 
@@ -305,8 +305,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluate, print and write `evaluation.json`."""
     use_tensorflow()
+    from cifar.backend import placement  # noqa: PLC0415
     from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.measure import placement  # noqa: PLC0415
     from cifar.workload import training  # noqa: PLC0415
     from cifar.workload.generator import DataGenerator  # noqa: PLC0415
 
@@ -340,10 +340,10 @@ def _predict(options: argparse.Namespace) -> int:
     use_tensorflow()
     import numpy as np  # noqa: PLC0415
 
+    from cifar.backend import placement  # noqa: PLC0415
     from cifar.data import dataset  # noqa: PLC0415
     from cifar.lesson import page  # noqa: PLC0415
     from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.measure import placement  # noqa: PLC0415
     from cifar.report.figures import style  # noqa: PLC0415
     from cifar.workload import training  # noqa: PLC0415
 

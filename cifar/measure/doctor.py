@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifar.measure import devices, source
+from cifar.backend import missing, survey
+from cifar.measure import source
 from cifar.node import allotment, computer, container, gpus, kernel, memory, packages, process
 from cifar.record import files
 from cifar.record.text import plain
@@ -21,7 +22,7 @@ from cifar.record.unmeasurable import Unmeasurable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cifar.measure.devices import GpuFacts
+    from cifar.backend.missing import GpuFacts
 
 Status = Literal["pass", "unknown", "warn", "fail"]
 SEVERITY: tuple[Status, ...] = ("pass", "unknown", "warn", "fail")
@@ -341,7 +342,7 @@ def _load(node: Node) -> Finding:
 
 # --- TensorFlow's placement, executed -----------------------------------------------------------------------
 
-_PRODUCT = "import keras, sys; from cifar.measure import devices; print(devices.claim(sys.argv[1]).tensorflow_name)"
+_PRODUCT = "import keras, sys; from cifar.backend import device; print(device.claim(sys.argv[1]).tensorflow_name)"
 
 
 def _executed(node: Node, device: str) -> Finding:
@@ -363,7 +364,7 @@ def _executed(node: Node, device: str) -> Finding:
 
 def _gpu_side(node: Node, *, asked: bool) -> Iterator[Finding]:
     """Driver, libraries, the state of each GPU where the management library can be `asked`, and a product on each."""
-    facts = devices.observe(node.root, node.environ, node.deadline_seconds)
+    facts = survey.observe(node.root, node.environ, node.deadline_seconds)
     gpus = _gpus(node) if asked else []
     if facts.driver or facts.driver_library:
         yield _driver(facts)
@@ -384,9 +385,9 @@ def _gpus(node: Node) -> list[Mapping[str, Any] | Unmeasurable]:
 
 def _driver(facts: GpuFacts) -> Finding:
     """Whether the driver is whole, can be reached, and is new enough for TensorFlow's CUDA."""
-    if problem := devices.driver_problem(facts):
+    if problem := missing.driver_problem(facts):
         return Finding("driver", "fail", problem.reason, problem.remedy)
-    oldest = devices.oldest_driver(facts)
+    oldest = missing.oldest_driver(facts)
     needed = f"; CUDA {facts.cuda_version} needs {oldest}" if oldest else ""
     return Finding("driver", "pass", f"NVIDIA driver {facts.driver or 'of unknown version'}{needed}")
 
@@ -395,7 +396,7 @@ def _gpu(node: Node, facts: GpuFacts) -> Finding:
     """Whether TensorFlow computes on the first GPU; where it does not, a campaign would measure the CPU alone."""
     if facts.computes:
         return Finding("gpu", "pass", f"TensorFlow computed a product on the first of {len(facts.gpus)}")
-    why = devices.explain(facts)
+    why = missing.explain(facts)
     signs = (facts.driver, facts.driver_library, facts.device_files, facts.cuda_build, facts.visible is not None)
     if node.device == "gpu" or any(signs):
         return Finding("gpu", "fail", f"TensorFlow falls back to the CPU: {why.reason}", why.remedy)

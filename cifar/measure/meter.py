@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from cifar.measure.devices import Device
+    from cifar.backend.device import Device
 
 Check = Callable[[Any], list[str]]
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar import cli
-from cifar.measure import campaign, devices, doctor
+from cifar.backend import missing
+from cifar.measure import campaign, doctor
 from cifar.node import allotment, computer, container, driver, gpus, image, packages
 from cifar.record.unmeasurable import as_json
 
@@ -103,7 +104,7 @@ def test_any_node(tally, tmp_path_factory):
         written = as_json(facts)
         json.dumps(written, ensure_ascii=False, allow_nan=False).encode()
         assert allotment.least(allotment.limits(root, environ)) >= 1
-        assert devices.explain(devices.GpuFacts(**vars(driver.seen(root, environ)))).remedy
+        assert missing.explain(missing.GpuFacts(**vars(driver.seen(root, environ)))).remedy
         found = list(doctor.glance(doctor.Node({"results": root, "data": root / "data"}, root=root, environ=environ)))
         for finding in found:
             assert finding.status in doctor.SEVERITY

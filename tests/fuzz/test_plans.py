@@ -8,7 +8,8 @@ import json
 
 from hypothesis import given
 
-from cifar.measure import devices, meter
+from cifar.backend.device import number_of
+from cifar.measure import meter
 from cifar.measure import plan as plans
 from cifar.record.plan import MOST_RUNS
 
@@ -41,7 +42,7 @@ def test_changed_plan(mutations, tally, tmp_path_factory):
         tally["campaign.json, as it was" if read == PLAN else "campaign.json, another plan that is one"] += 1
         assert 1 <= len(read.schedule()) <= 100 * MOST_RUNS
         assert read.effort in meter.EFFORTS
-        assert all(devices.number_of(device) is None or device.startswith("gpu") for device in read.devices)
+        assert all(number_of(device) is None or device.startswith("gpu") for device in read.devices)
         assert not any("/" in arm or "\n" in arm for arm in read.arms)
 
     with contextlib.chdir(folder):

@@ -13,7 +13,8 @@ import sys
 import pytest
 
 from cifar import cli
-from cifar.measure import devices, doctor
+from cifar.backend import survey
+from cifar.measure import doctor
 from cifar.measure.doctor import Finding
 
 
@@ -349,7 +350,7 @@ PROGRAM = """
 import dataclasses, json, sys
 from pathlib import Path
 from cifar import cli
-from cifar.measure import devices, doctor
+from cifar.measure import doctor
 staged = doctor.Node({}, "gpu", root=Path(sys.argv[1]), deadline_seconds=30)
 print(json.dumps([dataclasses.asdict(found) for found in doctor.examine(staged)]))
 """
@@ -471,7 +472,7 @@ class TestCommand:
     @pytest.fixture(autouse=True)
     def _without_gpu(self, tmp_path, monkeypatch):
         """Examine a node without a GPU."""
-        if devices.survey().missing_gpu is None:
+        if survey.take().missing_gpu is None:
             pytest.skip("this node has a GPU")
         monkeypatch.chdir(tmp_path)
 

@@ -14,10 +14,11 @@ from cifar.record.fingerprint import fingerprint
 PROCESS = """
 import json, sys
 from types import SimpleNamespace
-from cifar.measure import devices, environment
+from cifar.backend import device
+from cifar.measure import environment
 from cifar.record.fingerprint import fingerprint
 data = SimpleNamespace(digest="ab" * 32, source="made up", synthetic=True)
-facts = environment.collect(devices.claim("cpu", threads=1), data)
+facts = environment.collect(device.claim("cpu", threads=1), data)
 print(json.dumps([facts, fingerprint(facts)], allow_nan=False))
 """
 

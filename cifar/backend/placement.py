@@ -1,4 +1,4 @@
-"""From a call to the operations that it executed, by device: shown to be on the one that was named, or refused."""
+"""A call is shown to have executed its operations on the device that was named, or is refused."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cifar.measure.devices import Device
-
-# What hands over, waits or is known beforehand; it may stand on either side of a transfer.
-_NO_WORK = {"_Arg", "_Retval", "_Send", "_Recv", "_HostSend", "_HostRecv", "Const", "NoOp"}
+    from cifar.backend.tensorflow import Device
 
 
 class MisplacedError(RuntimeError):
@@ -37,7 +34,9 @@ class Audit:
         def watched(*arguments: Any) -> Any:  # noqa: ANN401 those of `call`
             if what in self.operations:
                 return call(*arguments)
-            result, executed = _executed(lambda: call(*arguments))
+            from cifar.backend import tensorflow  # noqa: PLC0415 - heavy
+
+            result, executed = tensorflow.executed(lambda: call(*arguments))
             self.operations[what] = dict(Counter(device for device, _ in executed))
             self._check(what, executed)
             return result
@@ -74,28 +73,17 @@ def watch_results(kind: str) -> Callable[[str, Callable[..., Any]], Callable[...
     return watch
 
 
-def _arrays(found: Any) -> list[Any]:  # noqa: ANN401 arrays, lists and tuples of them
-    """The arrays in `found`."""
-    return [array for part in found for array in _arrays(part)] if isinstance(found, list | tuple) else [found]
+def _arrays(result: Any) -> list[Any]:  # noqa: ANN401 arrays, lists and tuples of them
+    """The arrays in what a call returned."""
+    if not isinstance(result, list | tuple):
+        return [result]
+    arrays = []
+    for part in result:
+        arrays.extend(_arrays(part))
+    return arrays
 
 
 def _places(array: Any) -> set[str]:  # noqa: ANN401
-    """The kinds of devices that hold an array of JAX or PyTorch."""
+    """The kinds of devices that hold an array of JAX, which names them, or of PyTorch, which has one."""
     kinds = {place.platform for place in array.devices()} if hasattr(array, "devices") else {array.device.type}
     return {"gpu" if kind == "cuda" else str(kind) for kind in kinds}
-
-
-def _executed(call: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
-    """What `call` returns, and device and name of each operation in the compiled functions that it executed."""
-    from tensorflow.python.eager import context  # noqa: PLC0415 - heavy; TensorFlow has no public name for it
-
-    here = context.context()
-    here.enable_run_metadata()
-    try:
-        here.export_run_metadata()  # what earlier calls have left there is dropped
-        result = call()
-        graphs = here.export_run_metadata().function_graphs
-    finally:
-        here.disable_run_metadata()
-    nodes = (node for graph in graphs for part in graph.partition_graphs for node in part.node)
-    return result, [(f"/{node.device.rpartition('/')[2]}", node.op) for node in nodes if node.op not in _NO_WORK]

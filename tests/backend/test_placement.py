@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from cifar.measure import devices, placement
+from cifar.backend import placement, tensorflow
 
 TWO_CPUS = """
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from cifar.measure import devices, placement
+from cifar.backend import placement, tensorflow
 from cifar.workload import model, training
 
-audit = placement.Audit(devices.Device("cpu", "/device:CPU:0", "cpu", 2))
+audit = placement.Audit(tensorflow.Device("cpu", "/device:CPU:0", "cpu", 2))
 with tf.device("/device:CPU:0"):
     network = training.prepare(model.build())
     forward, step = training.forward(network), training.counting_step(network)
@@ -39,7 +39,7 @@ for name, call in (("step", step), ("forward", forward)):
 @pytest.fixture
 def cpu():
     """The CPU, as `claim` names it."""
-    return devices.Device("cpu", "/device:CPU:0", "cpu", 1)
+    return tensorflow.Device("cpu", "/device:CPU:0", "cpu", 1)
 
 
 def test_violation_is_caught():
