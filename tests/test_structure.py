@@ -41,6 +41,7 @@ FRAMEWORKS = {
     "benchmarks/test_training.py",
     "cifar/workload/agreement.py",
     "cifar/workload/clock.py",
+    "cifar/workload/cost.py",
     "cifar/lesson/run.py",
     "cifar/workload/generator.py",
     "cifar/workload/model.py",
