@@ -50,7 +50,8 @@ def words(workload: str) -> str:
         return WORDS[workload]
     match workload.partition("[")[0], parameters(workload):
         case "generator", {"by": by, "batch": batch, **rest} if not rest:
-            name = f"{'Our' if by == 'ours' else f'The {by}' + chr(39) + 's'} generator, batch {batch}"
+            whose = "Our" if by == "ours" else f"The {by}'s"
+            name = f"{whose} generator, batch {batch}"
         case "forward", {"batch": batch, "input": place, **rest} if not rest:
             name = f"Forward, batch {batch}, input on the {place}"
         case "forward", {"batch": batch, "by": way, **rest} if not rest:
@@ -63,8 +64,8 @@ def words(workload: str) -> str:
             batch = f", batch {rest['batch']}" if rest else ""
             name = f"Frameworks to choose from, {family.removeprefix('peer_')}{batch}: {by}"
         case family, sizes if family.startswith("growth_"):
-            said = (f"{key} {int(value):,}" if value.isdigit() else f"{key} {value}" for key, value in sizes.items())
-            name = f"Growth: {', '.join(said)}"
+            numbers = (f"{key} {int(value):,}" if value.isdigit() else f"{key} {value}" for key, value in sizes.items())
+            name = f"Growth: {', '.join(numbers)}"
         case family, {"rung": rung} if family.startswith("ladder_"):
             name = f"Ladder, {family.removeprefix('ladder_')}: {rung}"
         case _:

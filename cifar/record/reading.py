@@ -50,11 +50,19 @@ def _read(path: Path, share: Callable[[Any], Any]) -> Record:
         message = plain(f"{path} {wrong}")
         raise ValueError(message)
     own = content["machine_info"]["cifar"]
-    results = tuple(_result(entry, share) for entry in content["benchmarks"])
-    same = {key: own[key] for key in ("arm", "device", "run", "campaign", "complete", "started")}
-    facts = {key: share(value) for key, value in own["environment"].items()}
-    details = {"fingerprint": share(own["fingerprint"]), "environment": facts}
-    return Record(path=path, **same, **details, failures=tuple(own["failures"]), results=results)
+    return Record(
+        path=path,
+        arm=own["arm"],
+        device=own["device"],
+        run=own["run"],
+        campaign=own["campaign"],
+        complete=own["complete"],
+        started=own["started"],
+        fingerprint=share(own["fingerprint"]),
+        environment={key: share(value) for key, value in own["environment"].items()},
+        failures=tuple(own["failures"]),
+        results=tuple(_result(entry, share) for entry in content["benchmarks"]),
+    )
 
 
 @contextlib.contextmanager
@@ -105,15 +113,14 @@ def told_apart(records: Sequence[Record]) -> list[Record]:
     renamed since comes between. As many folders stand before the name as tell all of them apart.
     """
     resolved = {folder: folder.resolve() for folder in {record.path.parent for record in records}}
-    places = {(record.campaign, resolved[record.path.parent]) for record in records}
-    several = Counter(campaign for campaign, _ in places)
-    names = _names({place for place in places if several[place[0]] > 1})
-    return [
-        replace(record, campaign=names[place])
-        if (place := (record.campaign, resolved[record.path.parent])) in names
-        else record
-        for record in records
-    ]
+    places = [(record.campaign, resolved[record.path.parent]) for record in records]
+    folders = Counter(campaign for campaign, _ in set(places))
+    names = _names({(campaign, folder) for campaign, folder in places if folders[campaign] > 1})
+    renamed = []
+    for record, place in zip(records, places, strict=True):
+        name = names.get(place, record.campaign)
+        renamed.append(record if name == record.campaign else replace(record, campaign=name))
+    return renamed
 
 
 def _refuse_twice(records: Iterable[Record], key: Callable[[Record], Hashable]) -> None:
@@ -249,4 +256,8 @@ def _result(entry: Mapping[str, Any], share: Callable[[Any], Any]) -> Result:
 def _repeated(names: Iterable[str]) -> str | None:
     """The first name that occurs a second time."""
     seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

@@ -58,6 +58,19 @@ def ratio(pair: Pair) -> str:
     return f"{number(pair.ratio)} ({number(pair.interval.low)} to {number(pair.interval.high)})"
 
 
+def times(ratio: Estimate) -> str:
+    """Return a ratio within runs in words: `2.31 times (2.22 to 2.40)`."""
+    span = " (one run)" if ratio.runs == 1 else ""
+    if ratio.interval:
+        span = f" ({number(ratio.interval.low, 3)} to {number(ratio.interval.high, 3)})"
+    return f"{number(ratio.value, 3)}\N{NO-BREAK SPACE}times{span}"
+
+
+def percent(part: float) -> str:
+    """Return a part of 1 in per cent: `5 %`."""
+    return f"{100 * part:.4g}\N{NO-BREAK SPACE}%"
+
+
 def probability(p: float | None) -> str:
     """Return a p value as text: `< 0.001`, `0.042`, or a dash for none."""
     if p is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cifar.record.names import words
-from cifar.report import answer
 from cifar.report.arms import by_workload
 from cifar.report.comparison import estimate
-from cifar.report.text import NONE, in_unit, number, probability
+from cifar.report.facts import dataset, flat, machine
+from cifar.report.text import NONE, in_unit, number, percent, probability
 from cifar.statistics.families import Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def view(arms: Arms, comparisons: Sequence[Comparison], refused: Sequence[Refuse
     records, by_run = arms.records, arms.by_run
     first = shown_first(comparisons)
     return {
-        "dataset": answer.dataset(records),
+        "dataset": dataset(records),
         "comparisons": [_comparison(comparison) for comparison in first],
         "by_node": [_comparison(comparison) for comparison in comparisons if comparison not in first],
         "refused": [_refusal(refusal) for refusal in refused],
@@ -68,7 +68,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
         "baseline": comparison.baseline,
         "candidate": comparison.candidate,
-        "margin": answer.percent(comparison.margin),
+        "margin": percent(comparison.margin),
         "counts": ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count),
         "allowed": _differences(comparison.allowed),
         "evidence": f"{comparison.evidence}s",
@@ -116,7 +116,7 @@ def _speed_table(arms: Mapping[str, Arm]) -> dict[str, Any]:
     for workload, sides in by_workload(arms).items():
         speeds = {name: in_unit(estimate(results)) for name, results in sides.items()}
         rows.append([words(workload), *(speeds.get(name, (NONE, "")) for name in arms)])
-    return {"arms": [answer.machine(arm) for arm in arms.values()], "rows": rows}
+    return {"arms": [machine(arm) for arm in arms.values()], "rows": rows}
 
 
 def _memory_table(arms: Mapping[str, Arm]) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _facts(arm: Arm, part: str) -> Facts:
     distinct = {(key, id(value)): value for record in arm.records for key, value in getattr(record, part).items()}
     facts: Facts = {}
     for (key, _), value in distinct.items():
-        for name, fact in answer.facts({key: value}).items():
+        for name, fact in flat({key: value}).items():
             facts.setdefault(name, []).append(fact)
     return facts
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cifar.record.reading import load
+from cifar.report import page
 from cifar.report.compare import compare
 
 from ..record.conftest import (  # noqa: TID252 - the rooms of tests are no packages
@@ -16,9 +18,12 @@ from ..record.conftest import (  # noqa: TID252 - the rooms of tests are no pack
     Write,
     write,
 )
-from .handmade import made
+from .handmade import WORKLOADS, made
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from cifar.report.comparison import Comparison
 
 __all__ = ["ENVIRONMENT", "FINGERPRINT", "GPU_ENVIRONMENT", "WITHOUT_GPU", "Write", "write"]
@@ -47,3 +52,16 @@ def measured(write, tmp_path):
         return folders
 
     return measured
+
+
+@pytest.fixture
+def report(write: Write, tmp_path: Path) -> Any:
+    """Write runs of some arms, given as their options by name, and their report."""
+
+    def report(arms: dict[str, dict[str, Any]], runs: Sequence[int] = (1, 2, 3), **options: Any) -> page.Report:
+        for arm, how in arms.items():
+            for run in runs:
+                write(tmp_path / "campaign", arm, run, **({"workloads": WORKLOADS} | how))
+        return page.write(load(tmp_path / "campaign"), tmp_path / "report", **options)
+
+    return report

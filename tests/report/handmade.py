@@ -10,6 +10,12 @@ from cifar.record import reading
 from cifar.record.model import Record, Result
 from cifar.report.arms import Arm, by_arm
 
+WORKLOADS = {
+    "training[feed=memory]": (5000, 2.8),
+    "training[by=lesson]": (5000, 4.9),
+    "startup[stage=import]": (None, 3.0),
+}
+"""Workloads of a small report: images and seconds of a round."""
 FEW = {"training[feed=memory]": (5_000, 2.81), "forward[batch=250,input=host]": (250, 0.0415)}
 
 

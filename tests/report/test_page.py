@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import resource
 import shlex
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,171 +16,18 @@ import pytest
 
 from cifar import cli
 from cifar.record.reading import load
-from cifar.report import answer, page, pairing
+from cifar.report import page, pairing
 
-from .conftest import WITHOUT_GPU
-from .handmade import grouped
+from .handmade import WORKLOADS, grouped
+from .pages import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from conftest import Write  # type: ignore[import-not-found]
-
-FEW = {
-    "training[feed=memory]": (5000, 2.8),
-    "training[by=lesson]": (5000, 4.9),
-    "startup[stage=import]": (None, 3.0),
-}
-
-
-@pytest.fixture
-def report(write: Write, tmp_path: Path) -> Any:
-    """Write runs of some arms, given as their options by name, and their report."""
-
-    def report(arms: dict[str, dict[str, Any]], runs: Sequence[int] = (1, 2, 3), **options: Any) -> page.Report:
-        for arm, how in arms.items():
-            for run in runs:
-                write(tmp_path / "campaign", arm, run, **({"workloads": FEW} | how))
-        return page.write(load(tmp_path / "campaign"), tmp_path / "report", **options)
-
-    return report
-
-
-class Words(HTMLParser):
-    """The text of a page, and the balance of its tags."""
-
-    VOID = frozenset({"meta", "br", "link", "path", "use", "rect"})
-
-    def __init__(self) -> None:
-        """Begin without text."""
-        super().__init__()
-        self.open: list[str] = []
-        self.said: list[str] = []
-
-    def handle_starttag(self, tag: str, _attrs: object) -> None:
-        """Remember what is open."""
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close what was opened last."""
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        """Nothing stays open."""
-
-    def handle_data(self, data: str) -> None:
-        """Keep the text outside of styles."""
-        if self.open and self.open[-1] != "style":
-            self.said.append(data)
-
-
-def text(found: page.Report) -> str:
-    """The words of the HTML page, which must be well formed."""
-    parser = Words()
-    parser.feed(found.html.read_text(encoding="utf-8"))
-    assert parser.open == []
-    return " ".join(" ".join(parser.said).split())
-
-
-def test_answer_comes_first(report: Any) -> None:
-    """The first heading of both pages is the answer: devices by name, ratio, interval, number of runs."""
-    found = report({"cpu": {}, "gpu": {"faster": 20}})
-    pattern = (
-        r"Training, fed from memory: gpu \(NVIDIA H100\) is \d\d\.\d times as fast as cpu \(AMD EPYC, 2 cores\); "
-        r"95 % interval \d\d\.\d to \d\d\.\d, from 3 runs each\."
-    )
-    assert re.fullmatch(pattern, found.answer)
-    assert found.markdown.read_text(encoding="utf-8").startswith(f"# {found.answer}\n")
-    assert f"<h1>{found.answer}</h1>" in found.html.read_text(encoding="utf-8")
-
-
-def test_answer_prefers_training_as_it_is_done(report: Any) -> None:
-    """Of all that was measured the answer is about training fed by the generator."""
-    found = report(
-        {
-            "cpu": {"workloads": FEW | {"training[feed=generator]": (5000, 3.0)}},
-            "gpu": {"workloads": FEW | {"training[feed=generator]": (5000, 1.0)}},
-        }
-    )
-    assert found.answer.startswith("Training, fed by the generator: gpu (NVIDIA H100) is")
 
 
 def test_dataset_stands_in_the_second_line(report: Any) -> None:
     """The reader knows at once whether it was CIFAR-10 or a stand-in, and which by digest."""
     assert "Dataset: a made-up stand-in for CIFAR-10, digest 5f5f5f5f5f5f." in text(report({"cpu": {}}))
-
-
-@pytest.mark.parametrize(
-    ("environment", "fingerprint", "expected"),
-    [
-        (
-            {"dataset": {"synthetic": False, "digest": "ab" * 32}},
-            {},
-            "Dataset: data that are not CIFAR-10 as published, digest abababababab.",
-        ),
-        ({}, {}, "Dataset: not named."),
-        ({}, {"dataset": "cd" * 32}, "Dataset: not named, digest cdcdcdcdcdcd."),
-    ],
-)
-def test_dataset_is_named_as_far_as_known(report: Any, environment: object, fingerprint: object, expected: str) -> None:
-    """CIFAR-10 itself is named; what the record does not name is not guessed."""
-    assert expected in text(report({"cpu": {"environment": environment, "fingerprint": fingerprint}}, runs=(1,)))
-
-
-def test_one_arm_has_its_speed_and_the_reason_for_no_gpu(report: Any) -> None:
-    """A node without GPU gets its own speed and the reason as answer; the remedy stands in the note below it."""
-    found = report({"cpu": {}}, missing_gpu=[("no driver: none at all", "load one")])
-    assert re.fullmatch(
-        r"Training, fed from memory: cpu \(AMD EPYC, 2 cores\) does 1,\d{3}\simages/s "
-        r"\(95 % interval 1,\d{3} to 1,\d{3}, 3 runs\); no GPU was measured: no driver: none at all\.",
-        found.answer,
-    )
-    assert found.comparisons == ()
-    assert "No GPU was measured: no driver: none at all: load one." in text(found)
-
-
-def test_reason_of_an_older_campaign(report: Any) -> None:
-    """Where reason and remedy are one text, the answer has what stands before its first colon, and the note all."""
-    found = report({"cpu": {}}, missing_gpu=[("no NVIDIA driver is loaded: load one.", "")])
-    assert found.answer.endswith("no GPU was measured: no NVIDIA driver is loaded.")
-    assert "No GPU was measured: no NVIDIA driver is loaded: load one." in text(found)
-
-
-def test_reason_for_no_gpu_is_taken_from_the_environment(report: Any) -> None:
-    """Without a note the record's own environment says why there is no GPU; other notes do not."""
-    found = report({"cpu": {"environment": WITHOUT_GPU}}, runs=(1,), notes=["Something else."])
-    assert "(one run, so no interval); no GPU was measured: no NVIDIA driver on this node." in found.answer
-    assert report({"cpu": {}}, runs=(1,)).answer.endswith("no GPU was measured."), "a node's GPU that was not asked for"
-    assert report({"cpu": {"environment": {}}}, runs=(1,)).answer.endswith("no GPU was measured.")
-
-
-def test_one_gpu_alone_is_no_cpu_without_gpu(report: Any) -> None:
-    """A GPU by itself has its speed, in seconds where there are no images, and nothing is missing."""
-    found = report(
-        {"gpu": {"workloads": {"startup[stage=import]": (None, 3.0)}, "environment": {"device": {"gpu": None}}}}
-    )
-    assert re.fullmatch(
-        r"Start-up: interpreter and imports: gpu does 3\.\d{3}\ss \(95 % interval 2\.\d{3} to 3\.\d{3}, 3 runs\)\.",
-        found.answer,
-    )
-
-
-def test_runs_without_spread_say_so(report: Any) -> None:
-    """Equal times have no interval."""
-    found = report({"cpu": {"noise": 0.0, "shift": 0.0}})
-    assert "(3 runs without any spread)" in found.answer
-
-
-def test_nothing_measured_is_said(report: Any) -> None:
-    """A campaign of which every benchmark failed has an answer, too."""
-    found = report(
-        {"cpu": {"workloads": {}, "failures": [{"workload": "training[feed=memory]", "reason": "out of\nmemory"}]}}
-    )
-    assert found.answer == "Nothing was measured on cpu (AMD EPYC, 2 cores): see what was left out."
-    assert "Training, fed from memory cpu every run: out of memory" in text(found)
-    assert len(pd.read_csv(found.csv)) == 0
 
 
 @pytest.mark.parametrize(("skipped", "code"), [(False, 1), (True, 0)])
@@ -191,7 +36,7 @@ def test_failed_workloads_are_counted_and_hit_the_gate(
 ) -> None:
     """Both commands say how many workloads failed, and the gate's exit code follows; a skip is no failure."""
     failures = [{"workload": "training[by=lesson]", "reason": "the loss is NaN", "skipped": skipped}]
-    few = {name: FEW[name] for name in ("training[feed=memory]", "startup[stage=import]")}
+    few = {name: WORKLOADS[name] for name in ("training[feed=memory]", "startup[stage=import]")}
     report({"cpu": {}, "gpu": {"faster": 20, "workloads": few, "failures": failures}})
     for command in ("compare", "report"):
         assert cli.main([command, str(tmp_path / "campaign"), "--fail-on", "slower:5%"]) == code
@@ -200,42 +45,6 @@ def test_failed_workloads_are_counted_and_hit_the_gate(
         assert (
             "is hit: training[by=lesson]: failed on gpu, and cpu has a number for it: every" in printed
         ) is not skipped
-
-
-def test_inconclusive_says_how_many_runs_would_settle_it(report: Any) -> None:
-    """What cannot be said is not said, and the way to know is."""
-    found = report({"cpu": {"shift": 0.1}, "cpu#2": {"shift": 0.1, "faster": 0.95}})
-    assert re.search(
-        r"whether cpu#2 .* or cpu .* is faster cannot be said yet: ratio .*; about \d+ runs an arm", found.answer
-    )
-
-
-def test_equivalent_says_within_what(report: Any) -> None:
-    """A thing compared with itself is as fast as itself, within the margin."""
-    found = report({"cpu": {}, "cpu#2": {}}, margin=0.2)
-    assert re.search(r"cpu#2 \(.*\) is as fast as cpu \(.*\) within 20\s%: ratio", found.answer)
-
-
-def test_single_runs_have_a_ratio_and_no_claim(report: Any) -> None:
-    """One run an arm gives a ratio, and says that it has no interval."""
-    found = report({"cpu": {}, "gpu": {"faster": 20}}, runs=(1,))
-    assert "from 1 run each, but one run has no interval: measure at least 2 runs an arm, better 5." in found.answer
-
-
-def test_unequal_numbers_of_runs_are_named(report: Any, write: Write, tmp_path: Path) -> None:
-    """3 and 4 runs are not called 3 runs each."""
-    write(tmp_path / "campaign", "gpu", 4, workloads=FEW, faster=20)
-    assert "from 3 and 4 runs." in report({"cpu": {}, "gpu": {"faster": 20}}).answer
-
-
-def test_not_comparable_gives_the_fields_and_no_ratio(report: Any) -> None:
-    """Other data is no ratio: the answer, the page and the report say which field differs, with its values."""
-    found = report({"cpu": {}, "gpu": {"fingerprint": {"dataset": "c" * 64}, "environment": {}}})
-    assert found.comparisons == ()
-    assert [(refused.baseline, refused.candidate) for refused in found.refused] == [("cpu", "gpu")]
-    assert found.answer.startswith("gpu and cpu are not comparable, for these differ: ")
-    assert "gpu is not comparable with cpu" in text(found)
-    assert "## gpu is not comparable with cpu" in found.markdown.read_text(encoding="utf-8")
 
 
 def test_allowed_fields_are_printed(report: Any) -> None:
@@ -261,16 +70,9 @@ def test_command_writes_the_report_again(report: Any, write: Write, tmp_path: Pa
     found.markdown.unlink()
     assert cli.main(shlex.split(command)[1:]) == 3
     assert found.markdown.read_text(encoding="utf-8") == content
-    folder = write(tmp_path / "alone", workloads=FEW).parent
+    folder = write(tmp_path / "alone", workloads=WORKLOADS).parent
     plain = page.write(load(folder), folder)
     assert f"`cifar report {folder}` writes this report again." in plain.markdown.read_text(encoding="utf-8")
-
-
-def test_arms_without_a_common_workload_are_no_comparison(report: Any) -> None:
-    """Nothing in common is said in the answer, and each workload stands among what was left out."""
-    found = report({"cpu": {"workloads": {"a": (1, 1.0)}}, "gpu": {"workloads": {"b": (1, 1.0)}}})
-    assert found.answer == "Nothing of gpu could be compared with cpu: see what was left out."
-    assert "only gpu has a number for it" in text(found)
 
 
 def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: Path) -> None:
@@ -278,7 +80,7 @@ def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: P
     for day, campaign in enumerate(("before", "after"), start=1):
         for arm, faster in (("cpu", 1.0), ("gpu", 10.0 * day)):
             for run in (1, 2, 3):
-                write(tmp_path / campaign, arm, run, campaign=campaign, day=day, faster=faster, workloads=FEW)
+                write(tmp_path / campaign, arm, run, campaign=campaign, day=day, faster=faster, workloads=WORKLOADS)
     records = load(tmp_path / "before", tmp_path / "after")
     assert pairing.pairs(grouped(records)) == [
         ("cpu@before", "cpu@after"),
@@ -303,11 +105,6 @@ def test_baseline_may_be_named(report: Any) -> None:
         report(arms, baseline="tpu")
 
 
-def test_answer_is_about_the_device_not_about_the_second_cpu(report: Any) -> None:
-    """Of cpu#2 and gpu, both compared with cpu, the answer is about the GPU."""
-    assert "gpu (NVIDIA H100) is" in report({"cpu": {}, "cpu#2": {}, "gpu": {"faster": 20}}).answer
-
-
 def test_no_records_are_refused(tmp_path: Path) -> None:
     """There is no report on nothing."""
     with pytest.raises(ValueError, match="no records to report on: measure some"):
@@ -318,7 +115,7 @@ def test_csv_is_tidy(report: Any) -> None:
     """One row for each workload, arm and run, with the numbers of the records."""
     found = report({"cpu": {}, "gpu": {"faster": 20}})
     frame = pd.read_csv(found.csv)
-    assert len(frame) == len(FEW) * 2 * 3
+    assert len(frame) == len(WORKLOADS) * 2 * 3
     assert not frame.duplicated(["workload", "arm", "run"]).any()
     seconds = frame[frame["workload"] == "startup[stage=import]"]
     assert seconds["images_per_second"].isna().all()
@@ -412,36 +209,9 @@ def test_share_above_the_limit_is_explained(report: Any, arm: str, flop: int, sa
 def test_environment_of_runs_is_summed_up(report: Any, write: Write, tmp_path: Path) -> None:
     """Equal facts stand once, numbers that differ as a range, other facts as a list."""
     facts = {"load": 0.5, "host": "a", "ok": True, "none": None}
-    write(tmp_path / "campaign", "cpu", 4, workloads=FEW, environment=facts | {"load": 1.25, "host": "b"})
+    write(tmp_path / "campaign", "cpu", 4, workloads=WORKLOADS, environment=facts | {"load": 1.25, "host": "b"})
     rows = report({"cpu": {"environment": facts}}).markdown.read_text(encoding="utf-8").splitlines()
     assert {"| load | 0.5000 to 1.250 |", "| host | a; b |", "| ok | yes |", "| none | \N{EN DASH} |"} <= set(rows)
-
-
-@pytest.mark.parametrize(
-    ("cpus", "expected"), [(1, "1 core)"), (2.5, "2.5 cores)"), ("many", "EPYC)"), (None, "EPYC)")]
-)
-def test_cores_are_counted_in_words(report: Any, cpus: object, expected: str) -> None:
-    """One core, parts of cores, and none where the record does not say."""
-    environment = {"node": {"cpu_model": "AMD EPYC", "cpus": cpus}}
-    assert (
-        f"cpu (AMD EPYC{', ' if cpus in (1, 2.5) else ''}{expected.removeprefix('EPYC')} does"
-        in report({"cpu": {"environment": environment}}, runs=(1,)).answer
-    )
-
-
-@pytest.mark.parametrize(
-    ("on", "expected"),
-    [(True, "64 hardware threads"), (False, "64 cores"), (None, "64 cores"), ({"unmeasurable": "x"}, "64 cores")],
-)
-def test_threads_of_one_core_are_not_called_cores(report: Any, on: object, expected: str) -> None:
-    """Where hyperthreading is on, what was allotted is hardware threads; where it is off or not known, cores."""
-    environment = {"node": {"cpu_model": "AMD EPYC", "cpus": 64, "hyperthreading": on}}
-    assert f"cpu (AMD EPYC, {expected}) does" in report({"cpu": {"environment": environment}}, runs=(1,)).answer
-
-
-def test_device_without_a_name_is_called_by_its_arm(report: Any) -> None:
-    """An environment without facts leaves the arms' names."""
-    assert "gpu is" in report({"cpu": {"environment": {}}, "gpu": {"environment": {}, "faster": 20}}).answer
 
 
 @pytest.mark.parametrize(
@@ -475,7 +245,7 @@ def test_a_report_on_several_campaigns_leaves_theirs_alone(
 ) -> None:
     """The pattern that names all nodes of a job works a second time, when the report's figures lie among them."""
     for day, node in enumerate(("node1", "node2"), start=1):
-        write(tmp_path / "nodes-100" / node, campaign=node, day=day, workloads=FEW)
+        write(tmp_path / "nodes-100" / node, campaign=node, day=day, workloads=WORKLOADS)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert cli.main(["report", *map(str, sorted(Path("nodes-100").glob("*/")))]) == 0
@@ -505,7 +275,7 @@ def test_names_of_folders_are_text(write: Write, tmp_path: Path, capsys: pytest.
     names = ('a"><script>x\x1b[31m', "=1+1[b]`|", "[x](javascript:1)", "$x^{$")
     places = [tmp_path / name / "n" for name in names]
     for day, place in enumerate(places, start=1):
-        write(place, campaign="n", day=day, workloads=FEW)
+        write(place, campaign="n", day=day, workloads=WORKLOADS)
     assert cli.main(["report", *map(str, places), "--out", str(tmp_path / "report")]) == 0
     found = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "report").glob("*.*")}
     printed = "".join(capsys.readouterr())
@@ -563,35 +333,6 @@ def test_runs_that_are_missing_from_a_campaign_are_said(report: Any, tmp_path: P
         assert f"| (whole run) | {arm} | {reason.replace('`', chr(92) + '`')} |" in said
     assert cli.main(["report", str(tmp_path / "campaign" / "cpu-1.json"), "--out", str(tmp_path / "one")]) == 0
     assert "planned" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("facts", "expected"),
-    [
-        ({"synthetic": False, "digest": answer.PUBLISHED}, "Dataset: CIFAR-10, digest c212c2c6de88."),
-        (
-            {"synthetic": False, "digest": "ab" * 32},
-            "Dataset: data that are not CIFAR-10 as published, digest abababababab.",
-        ),
-        (
-            {"synthetic": True, "digest": "5f" * 32},
-            "Dataset: a made-up stand-in for CIFAR-10, digest 5f5f5f5f5f5f.",
-        ),
-        ({}, "Dataset: not named."),
-    ],
-)
-def test_dataset_is_known_by_its_digest(write: Write, tmp_path: Path, facts: object, expected: str) -> None:
-    """CIFAR-10 is what has the digest of CIFAR-10, whatever the record calls it."""
-    environment = {"dataset": facts} if facts else {}
-    assert answer.dataset(load(write(tmp_path, environment=environment, fingerprint={}))) == expected
-
-
-def test_digest_of_cifar_10_is_that_of_the_published_arrays() -> None:
-    """The report's literal is what `cifar prepare` writes into the file of the published arrays."""
-    from cifar.data import dataset, published  # noqa: PLC0415 the other half of the house
-
-    lines = "".join(f"{name} {published.CIFAR_10.arrays[name]}\n" for name in dataset.ARRAYS)
-    assert hashlib.sha256(lines.encode()).hexdigest() == answer.PUBLISHED
 
 
 def test_runs_of_one_arm_that_are_not_comparable(report: Any, tmp_path: Path, capsys: Any) -> None:
