@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from cifar.record.files import replace
 from cifar.record.reading import nothing_collected
-from cifar.report import answer, compare, escape, nodes, results_csv, view
+from cifar.report import answer, escape, nodes, results_csv, view
 from cifar.report.arms import group
 from cifar.report.comparison import MARGIN
 from cifar.report.figures.style import save
+from cifar.report.gaps import gaps
 from cifar.report.pairing import compared
 from cifar.report.pictures import pictures, shown
 from cifar.report.rendering import template
@@ -91,7 +92,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
 
 def _left_out(arms: Arms, comparisons: Sequence[Comparison]) -> tuple[LeftOut, ...]:
     """All that the tables do not hold, each once."""
-    left_out = [gap for arm in arms.each.values() for gap in compare.gaps(arm)]
+    left_out = [gap for arm in arms.each.values() for gap in gaps(arm)]
     for comparison in comparisons:
         left_out += comparison.left_out
     return tuple(dict.fromkeys(left_out))
