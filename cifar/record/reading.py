@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar.record import consistency, sources
+from cifar.record import consistency, disagreement, sources
 from cifar.record.files import read_json
 from cifar.record.model import Record, Result
 from cifar.record.plan import is_run
@@ -87,7 +87,7 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
     Campaigns of one name in several folders are named by these too, see `told_apart`.
     Raises OSError and ValueError as `read` does, and ValueError for a folder that is no campaign and for two
     files that claim to be the same run of the same arm in the same campaign, or that are copies of one, wherever,
-    and for runs that `consistency.disagreement` finds.
+    and for runs that `disagreement` finds.
     """
     known: dict[str, Any] = {}
 
@@ -97,7 +97,7 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
 
     records = [_read(file, share) for file in sources.find(paths).files]
     _refuse_twice(records, lambda record: (record.campaign, record.arm, record.run, record.started))
-    if wrong := consistency.disagreement(records):
+    if wrong := disagreement.disagreement(records):
         message = plain(wrong)
         raise ValueError(message)
     records = told_apart(records)

@@ -12,6 +12,7 @@ from cifar.record.reading import told_apart
 from cifar.report import limits
 from cifar.report.arms import Arm
 from cifar.report.comparison import ABSENT, MARGIN, Comparison, LeftOut, NotComparable, Pair, estimate
+from cifar.report.gaps import gaps, lost, unpaired
 from cifar.statistics.families import Verdict, decide, holm
 from cifar.statistics.intervals import Interval, welch
 from cifar.statistics.stopping import MOST_RUNS, runs_needed
@@ -62,7 +63,7 @@ def compare_arms(
             left_out.append(LeftOut(workload, both, reason))
         else:
             paired.append((workload, *results))
-    left_out += [*_unpaired(baseline, candidate), *_unpaired(candidate, baseline)]
+    left_out += [*unpaired(baseline, candidate), *unpaired(candidate, baseline)]
     return Comparison(
         baseline.name,
         candidate.name,
@@ -70,7 +71,7 @@ def compare_arms(
         pairs=_pairs(paired, margin, evidence),
         left_out=tuple(left_out),
         allowed=allowed,
-        lost=_lost(baseline, candidate, *gapped),
+        lost=lost(baseline, candidate, *gapped),
         evidence=evidence,
     )
 
@@ -121,65 +122,6 @@ def _arm(records: Sequence[Record], side: str) -> str:
     return arms[0] if arms else "(no record)"
 
 
-# --- what is left out
-
-
-def gaps(arm: Arm, evidence: str = "run") -> list[LeftOut]:
-    """Return what an arm lacks: failures, runs cut short, workloads that only some of its runs have."""
-    left_out = _failed(arm, evidence)
-    for record, results in zip(arm.records, arm.runs, strict=True):
-        if not record.complete:
-            finished = f"the {len(results)} workloads it had finished are used"
-            left_out.append(LeftOut("", arm.name, f"run {record.run} was cut short; {finished}"))
-            continue
-        failed = {failure["workload"] for failure in record.failures}
-        reason = f"run {record.run} has no number for it and gives no reason"
-        missing = [workload for workload in arm.results if workload not in results and workload not in failed]
-        left_out += [LeftOut(workload, arm.name, reason) for workload in missing]
-    return left_out
-
-
-def _failed(arm: Arm, evidence: str) -> list[LeftOut]:
-    """What has no number for a reason that the runs give, each reason once with its runs; a node's names the node."""
-    runs: dict[tuple[str, str, bool], list[int]] = {}
-    for record in arm.records:
-        for failure in record.failures:
-            failed = failure.get("skipped") is False
-            runs.setdefault((failure["workload"], failure["reason"], failed), []).append(record.run)
-    left_out = []
-    for (workload, reason, failed), numbers in runs.items():
-        which = f"{_which(numbers, len(arm.records))}: " if evidence == "run" else ""
-        left_out.append(LeftOut(workload, arm.name, which + reason, failed))
-    return left_out
-
-
-def _which(numbers: Sequence[int], runs: int) -> str:
-    """Some of `runs` runs in words."""
-    if len(numbers) == runs > 1:
-        return "every run"
-    return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
-
-
-def _unpaired(arm: Arm, other: Arm) -> list[LeftOut]:
-    """The workloads that only one arm has, under the other, which lacks them."""
-    reason = f"only {arm.name} has a number for it"
-    return [LeftOut(workload, other.name, reason) for workload in arm.results if workload not in other.results]
-
-
-def _lost(
-    baseline: Arm, candidate: Arm, baseline_gaps: Sequence[LeftOut], candidate_gaps: Sequence[LeftOut]
-) -> tuple[LeftOut, ...]:
-    """The candidate's failures in what the baseline can do: never fails itself, or has a number and nobody else has."""
-    flawed = {gap.workload for gap in baseline_gaps if gap.failed}
-    lost = []
-    for gap in candidate_gaps:
-        able = gap.workload in baseline.results
-        alone = gap.workload not in candidate.results
-        if gap.failed and able and (alone or gap.workload not in flawed):
-            lost.append(gap)
-    return tuple(lost)
-
-
 def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
     """Why two arms did not do the same work, empty if they did."""
     results = (*baseline, *candidate)
@@ -189,9 +131,6 @@ def _unequal(baseline: Sequence[Result], candidate: Sequence[Result]) -> str:
             return f"not the same work: {part} {' against '.join(values)}"
     units = sorted({result.unit for result in results})
     return f"not the same quantity: {' against '.join(units)}" if len(units) > 1 else ""
-
-
-# --- what is compared
 
 
 def _pairs(

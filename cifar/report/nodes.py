@@ -67,9 +67,6 @@ class Spread:
         return [deviation for deviation in self.deviations if deviation.off]
 
 
-# --- how nodes scatter
-
-
 def spreads(records: Iterable[Record]) -> list[Spread]:
     """Return how each workload scatters over the nodes that measured it, per arm and fingerprint; [] for one node.
 
@@ -121,9 +118,6 @@ def _adjusted(spreads: Sequence[Spread]) -> list[Spread]:
         deviations = tuple(replace(deviation, p_adjusted=next(adjusted)) for deviation in spread.deviations)
         family.append(replace(spread, deviations=deviations))
     return family
-
-
-# --- in words
 
 
 def sentences(spreads: Sequence[Spread]) -> list[str]:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from cifar.record.files import replace
 from cifar.record.reading import nothing_collected
-from cifar.report import answer, compare, escape, nodes, results_csv, tables, view
+from cifar.report import answer, escape, nodes, results_csv, view
 from cifar.report.arms import group
 from cifar.report.comparison import MARGIN
 from cifar.report.figures.style import save
+from cifar.report.gaps import gaps
 from cifar.report.pairing import compared
 from cifar.report.pictures import pictures, shown
 from cifar.report.rendering import template
+from cifar.report.tables.explain import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,7 +83,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
     left_out = (*missing, *_left_out(arms, comparisons))
     content = view.view(arms, comparisons, refused)
     content |= {"answer": sentence, "notes": notes, "left_out": view.missing(left_out)}
-    content["tables"] = tables.explain(arms, spreads)
+    content["tables"] = explain(arms, spreads)
     content["command"] = _command(records, folder, margin, allow)
     drawn = pictures(arms, spreads, view.shown_first(comparisons))
     files = _save(folder, content, drawn, results_csv.text(arms))
@@ -90,7 +92,7 @@ def write(  # noqa: PLR0913 - the options of `cifar report`
 
 def _left_out(arms: Arms, comparisons: Sequence[Comparison]) -> tuple[LeftOut, ...]:
     """All that the tables do not hold, each once."""
-    left_out = [gap for arm in arms.each.values() for gap in compare.gaps(arm)]
+    left_out = [gap for arm in arms.each.values() for gap in gaps(arm)]
     for comparison in comparisons:
         left_out += comparison.left_out
     return tuple(dict.fromkeys(left_out))

@@ -59,9 +59,6 @@ def missing(left_out: Sequence[LeftOut]) -> list[Row]:
     return rows
 
 
-# --- comparisons
-
-
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     """A comparison's table and what was allowed."""
     counts = {verdict: sum(pair.verdict is verdict for pair in comparison.pairs) for verdict in Verdict}
@@ -107,9 +104,6 @@ def _differences(fields: Differences) -> list[Row]:
     return [[field, " and ".join(baseline), " and ".join(candidate)] for field, (baseline, candidate) in fields.items()]
 
 
-# --- speeds, memory, files
-
-
 def _speed_table(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """Every workload's speed on every arm, with its interval."""
     rows = []
@@ -148,9 +142,6 @@ def _files(arms: Mapping[str, Arm]) -> list[Row]:
     return [
         [arm.name, str(record.run), record.started, record.path.name] for arm in arms.values() for record in arm.records
     ]
-
-
-# --- facts
 
 
 def _fact_table(arms: Mapping[str, Arm], part: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Consistency: what a record says in two ways, or two records against each other, is refused by file and field."""
+"""Consistency: what a record says in two ways is refused by file and field."""
 
 from __future__ import annotations
 
@@ -9,65 +9,8 @@ import pytest
 from pytest_benchmark.stats import Stats
 
 from cifar.record import consistency, reading
-from cifar.record.fingerprint import fingerprint
 
-from .conftest import benchmark, made
-
-FORWARD, TRAINING = 30_877_696, 90_863_616
-"""FLOP of an image."""
-MATMUL, COPY = "peak[what=matmul,type=float32]", "peak[what=host-copy]"
-GENERATOR, NETWORK = "generator[by=ours,batch=250]", "forward[batch=250,input=host]"
-ROUNDS = [0.0411, 0.0423, 0.0409, 0.0431, 0.0415, 0.0412]
-
-
-def complete(workload, rounds, images=None, **changes):
-    """A benchmark with all that pytest-benchmark writes of it."""
-    nothing = {"flop": None, "bytes": None, "needs": {}, "work": {}}
-    entry = benchmark(workload, images, rounds, **nothing | changes)
-    stats = Stats()
-    stats.data = entry["stats"]["data"]
-    entry["stats"] |= stats.as_dict()
-    return entry | {"param": workload.partition("[")[2].rstrip("]") or None, "params": {"batch": 250, "way": "a"}}
-
-
-def content(arm="cpu", run=1, **options):
-    """A whole record of a CPU, or of a GPU."""
-    steps = {"step_seconds": [9.0, 0.04, 0.04], "epoch_images": 50_000, "accuracy": 0.5123}
-    warm = {"warmup_seconds": 1.5}
-    whole = made(arm, run, workloads={}, **options)
-    ours = whole["machine_info"]["cifar"]
-    ours["environment"] |= {"software": {"tensorflow": "2.21.0", "tf32": True}, "node": {"cpus": 2}}
-    ours["fingerprint"] = fingerprint(ours["environment"])
-    scale = 1 + run / 1000
-    rounds = [seconds * scale for seconds in ROUNDS]
-    whole["benchmarks"] = [
-        complete(NETWORK, rounds, images=500, flop=500 * FORWARD, needs={MATMUL: 500 * FORWARD}, calls=2, **warm),
-        complete("forward[batch=250,by=predict]", rounds[:2], images=750, flop=750 * FORWARD, calls=3, **warm),
-        complete("prediction[feed=generator]", rounds[:1], images=500, needs={MATMUL: 500 * FORWARD}, **warm),
-        complete(GENERATOR, rounds[:4], images=50_000, needs={COPY: 50_000 * 15_360}, **warm),
-        complete("generator[by=lesson,batch=250]", rounds[:1], images=500, work={"batches": "rows 0 to 499"}, **warm),
-        complete("training[by=lesson]", rounds[:2], images=1500, flop=1500 * TRAINING, **warm, **steps),
-        complete("training[by=aligned]", rounds[1:3], images=1500, flop=1500 * TRAINING, **warm, **steps),
-        complete("startup[stage=import]", rounds[:1], warmup_seconds=None),
-    ]
-    whole["benchmarks"][5]["extra_info"]["checks"] = ["after an epoch: accuracy 0.512"]
-    whole["benchmarks"][5]["extra_info"]["epoch_seconds"] = 40.0
-    return whole
-
-
-def ours(whole):
-    """Our own part of a record."""
-    return whole["machine_info"]["cifar"]
-
-
-def extra(whole, place=0):
-    """The extra_info of a benchmark."""
-    return whole["benchmarks"][place]["extra_info"]
-
-
-def stats(whole, place=0):
-    """The statistics of a benchmark."""
-    return whole["benchmarks"][place]["stats"]
+from .whole import GENERATOR, NETWORK, content, extra, ours, stats
 
 
 def scaled(whole):
@@ -175,94 +118,6 @@ def test_statistics_are_pytest_benchmarks(count):
     expected = theirs.as_dict()
     found = consistency.statistics_of(theirs.data)
     assert found == pytest.approx({name: expected[name] for name in found}, rel=1e-12, abs=1e-12)
-
-
-@pytest.fixture
-def pair(tmp_path):
-    """Two runs of a campaign in a folder, the second changed by a function of its content, and loaded."""
-
-    def pair(edit):
-        (tmp_path / "campaign.json").write_text(json.dumps({"devices": ["cpu"], "runs": 2}))
-        for run in (1, 2):
-            whole = content(run=run)
-            if run == 2:
-                edit(whole)
-            (tmp_path / f"cpu-{run}.json").write_text(json.dumps(whole))
-        return reading.load(tmp_path)
-
-    return pair
-
-
-def more_images(whole):
-    """Twice the images of a workload that says it consistently."""
-    whole["benchmarks"][4] = complete(
-        *("generator[by=lesson,batch=250]", [0.05]),
-        images=1000,
-        work={"batches": "rows 0 to 999"},
-        warmup_seconds=1.5,
-    )
-
-
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [
-        pytest.param(
-            lambda c: c.update(benchmarks=content(run=1)["benchmarks"]), "have the same rounds to the bit", id="copy"
-        ),
-        pytest.param(
-            lambda c: c["benchmarks"].__setitem__(0, content(run=1)["benchmarks"][0]),
-            f"have the same rounds to the bit of {NETWORK}, so one is a copy of the other",
-            id="copy of a part",
-        ),
-        pytest.param(
-            more_images, "a call of generator[by=lesson,batch=250] has 1000 images, and 500 in", id="other work"
-        ),
-        pytest.param(lambda c: ours(c).update(campaign="b"), "is of campaign b, and", id="other campaign"),
-    ],
-)
-def test_records_against_each_other_are_refused(pair, tmp_path, edit, said):
-    """Two runs that cannot both be true are a ValueError with both files."""
-    assert len(pair(lambda _: None)) == 2
-    with pytest.raises(ValueError, match=r"cpu-1\.json") as caught:
-        pair(edit)
-    assert said in str(caught.value)
-    assert str(tmp_path / "cpu-2.json") in str(caught.value)
-
-
-def test_a_run_of_single_rounds_is_known_by_all_of_them(pair):
-    """Start-up has one round a stage: two runs of it that agree in all are copies, and in one they may agree."""
-
-    def single(run):
-        return [complete(f"startup[stage=a{place}]", [0.01 * place * run]) for place in (1, 2)]
-
-    def only_single(whole, second):
-        whole["benchmarks"] = single(second)
-
-    with pytest.raises(ValueError, match="the same rounds to the bit of all workloads"):
-        pair_of(pair, lambda whole: only_single(whole, 1), single(1))
-    assert len(pair_of(pair, lambda whole: only_single(whole, 1.01), single(1))) == 2
-
-
-def pair_of(pair, edit, first):
-    """The pair whose first run has these benchmarks."""
-    pair(lambda _: None)
-    records = pair(edit)
-    path = records[0].path
-    whole = json.loads(path.read_text())
-    whole["benchmarks"] = first
-    path.write_text(json.dumps(whole))
-    return reading.load(path.parent)
-
-
-def test_another_unit_of_one_version_is_refused(tmp_path):
-    """Seconds and images/s of one workload are not put beside each other, in whatever campaign they were measured."""
-    for day, images in ((1, 100), (2, None)):
-        whole = content(day=day, campaign=f"day{day}")
-        ours(whole)["fingerprint"]["workload"] = "ab" * 32
-        whole["benchmarks"] = [complete("new", [0.1 * day], images=images, warmup_seconds=1.0)]
-        (tmp_path / f"{day}.json").write_text(json.dumps(whole))
-    with pytest.raises(ValueError, match=r"2\.json: new is in s, and in images/s in .*1\.json"):
-        reading.load(tmp_path)
 
 
 def test_records_are_in_the_order_of_time(tmp_path):

@@ -1,4 +1,4 @@
-"""Limits: shares of what binds, results too good to be true, and what a fed network waits for."""
+"""Limits: shares of what binds, and results too good to be true."""
 
 from __future__ import annotations
 
@@ -121,37 +121,3 @@ def test_what_may_be_true_stays(flop, moved, limit):
     """Noise of 5 % is allowed; memory traffic that a cache saved, or a disk read by two, is no broken measurement."""
     runs = [run(peak([1.0]), result(limit, [1.0], bytes=100), work([1.0], flop, **{limit: moved}))]
     assert limits.sound(Arm("cpu", runs)).records == runs
-
-
-def fed(device, generator, network, both, steps=()):
-    """A run whose generator, network and training with both take so many seconds an image."""
-    return run(
-        result("generator[by=lesson,batch=250]", [10 * generator], 10),
-        result("training[feed=memory,by=keras]", [10 * network], 10),
-        result("training[by=lesson]", [10 * both], 10, step_seconds=steps),
-        device=device,
-    )
-
-
-def test_feeds_on_the_cpu_add_up():
-    """One device that makes the data and computes needs the sum; it waits while it does not compute."""
-    (feed,) = limits.feeds(Arm("it", [fed("cpu", 1.0, 3.0, 5.0)]), "training").values()
-    assert (feed.predicted, feed.error, feed.waits) == (4.0, pytest.approx(0.25), pytest.approx(0.4))
-
-
-def test_feeds_on_a_gpu_overlap():
-    """A device of its own computes while the host makes data: the slower of both counts."""
-    (feed,) = limits.feeds(Arm("it", [fed("gpu", 3.0, 1.0, 3.0)]), "training").values()
-    assert (feed.predicted, feed.error, feed.waits) == (3.0, 0.0, pytest.approx(2 / 3))
-
-
-def test_feeds_count_what_lies_within_the_steps():
-    """Where a record tells the steps from the rest of an epoch, the rest is not the generator's fault."""
-    (feed,) = limits.feeds(Arm("it", [fed("cpu", 1.0, 3.0, 50.0, steps=(40.0,))]), "training").values()
-    assert (feed.fed, feed.error) == (4.0, 0.0)
-
-
-def test_feeds_need_all_three_parts():
-    """Without the network alone nothing can be said."""
-    assert limits.feeds(Arm("it", [run(result("training[by=lesson]", [1.0], 1))]), "training") == {}
-    assert limits.feeds(Arm("it", [fed("cpu", 1.0, 3.0, 5.0)]), "prediction") == {}

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pytest
 
 from cifar import cli
@@ -111,18 +110,6 @@ def test_no_records_are_refused(tmp_path: Path) -> None:
         page.write([], tmp_path)
 
 
-def test_csv_is_tidy(report: Any) -> None:
-    """One row for each workload, arm and run, with the numbers of the records."""
-    found = report({"cpu": {}, "gpu": {"faster": 20}})
-    frame = pd.read_csv(found.csv)
-    assert len(frame) == len(WORKLOADS) * 2 * 3
-    assert not frame.duplicated(["workload", "arm", "run"]).any()
-    seconds = frame[frame["workload"] == "startup[stage=import]"]
-    assert seconds["images_per_second"].isna().all()
-    rates = frame[frame["workload"] == "training[feed=memory]"]
-    assert (rates["images_per_second"] * rates["median_seconds_per_round"]).to_numpy() == pytest.approx([5000] * 6)
-
-
 def test_page_stands_alone(report: Any) -> None:
     """The HTML needs no network, no script and no other file to be read; its drawings have words and own names."""
     content = report({"cpu": {}, "gpu": {"faster": 20}}).html.read_text(encoding="utf-8")
@@ -204,14 +191,6 @@ def test_share_above_the_limit_is_explained(report: Any, arm: str, flop: int, sa
     assert f"| Forward, batch 1, input on the host | {said} |" in page_said
     assert ("Above 100\N{NO-BREAK SPACE}%:" in page_said) is ("104" in said or "150" in said)
     assert ("Winograd" in page_said) is ("150" in said)
-
-
-def test_environment_of_runs_is_summed_up(report: Any, write: Write, tmp_path: Path) -> None:
-    """Equal facts stand once, numbers that differ as a range, other facts as a list."""
-    facts = {"load": 0.5, "host": "a", "ok": True, "none": None}
-    write(tmp_path / "campaign", "cpu", 4, workloads=WORKLOADS, environment=facts | {"load": 1.25, "host": "b"})
-    rows = report({"cpu": {"environment": facts}}).markdown.read_text(encoding="utf-8").splitlines()
-    assert {"| load | 0.5000 to 1.250 |", "| host | a; b |", "| ok | yes |", "| none | \N{EN DASH} |"} <= set(rows)
 
 
 @pytest.mark.parametrize(
@@ -317,22 +296,6 @@ def test_a_link_in_the_place_of_the_figures_is_refused(report: Any, tmp_path: Pa
     with pytest.raises(ValueError, match=r"figures is a link, .*: name another --out"):
         report({"cpu": {}}, runs=(1,))
     assert not any((tmp_path / "elsewhere").iterdir())
-
-
-def test_runs_that_are_missing_from_a_campaign_are_said(report: Any, tmp_path: Path, capsys: Any) -> None:
-    """What was planned and has no record stands under what was left out: the report is of an interrupted campaign."""
-    report({"cpu": {}, "gpu": {"faster": 20}}, runs=(1, 2))
-    plan = {"devices": ["cpu", "gpu", "cpu"], "runs": 3, "effort": "quick", "dataset": "/x", "digest": "5f" * 32}
-    (tmp_path / "campaign" / "campaign.json").write_text(json.dumps(plan))
-    assert cli.main(["report", str(tmp_path / "campaign")]) == 0
-    printed = capsys.readouterr().out
-    said = (tmp_path / "campaign" / "report.md").read_text(encoding="utf-8")
-    for arm, count in (("cpu", "1 of 3 planned runs has"), ("cpu#2", "3 of 3 planned runs have")):
-        reason = f"{count} no record: `cifar bench --resume --out {tmp_path}/campaign` measures what is missing"
-        assert f"left out: a whole run on {arm}: {reason}\n" in printed
-        assert f"| (whole run) | {arm} | {reason.replace('`', chr(92) + '`')} |" in said
-    assert cli.main(["report", str(tmp_path / "campaign" / "cpu-1.json"), "--out", str(tmp_path / "one")]) == 0
-    assert "planned" not in capsys.readouterr().out
 
 
 def test_runs_of_one_arm_that_are_not_comparable(report: Any, tmp_path: Path, capsys: Any) -> None:

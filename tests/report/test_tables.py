@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from cifar.record.model import Record, Result
-from cifar.report import growth, page, tables
+from cifar.report import growth, page
 from cifar.report.arms import Arm, Arms
 from cifar.report.figures import growths
+from cifar.report.tables.explain import explain
 
 
 def run(speeds, arm="cpu", number=1, peaks=()):
@@ -35,7 +36,7 @@ def sides(**arms):
 
 def cells(arms, title):
     """The rows of the table of that title, as lists of plain text."""
-    (table,) = (table for table in tables.explain(Arms(arms, {}, {})) if table["title"] == title)
+    (table,) = (table for table in explain(Arms(arms, {}, {})) if table["title"] == title)
     return [
         [cell.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-") for cell in row] for row in table["rows"]
     ]

@@ -12,7 +12,7 @@ from cifar.report import drawing, growth
 from cifar.report.figures.style import blank, legend, look, plain_log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -29,8 +29,8 @@ def draw(arms: Mapping[str, Arm]) -> Figure | None:
 
     Grey lines are linear: a steeper end grows faster.  Memory begins at zero, so that what is constant looks so.
     """
-    found = {name: growth.curves(arm) for name, arm in arms.items()}
-    titles = list(dict.fromkeys(title for curves in found.values() for title in curves))
+    measured = [growth.curves(arm) for arm in arms.values()]
+    titles = list(dict.fromkeys(title for curves in measured for title in curves))
     if not titles:
         return None
     with drawing.settings():
@@ -41,24 +41,33 @@ def draw(arms: Mapping[str, Arm]) -> Figure | None:
             band, column = divmod(place, columns)
             above, below = axes[2 * band * columns + column], axes[(2 * band + 1) * columns + column]
             above.set_title(textwrap.fill(title, 34), fontsize=9)
-            for index, curves in enumerate(found.values()):
-                if title in curves:
-                    _grown(above, below, curves[title], index)
-            sizes = sorted({size for curves in found.values() if title in curves for size in curves[title].sizes})
-            for panel, label in ((above, "seconds"), (below, "memory of the host (MiB)")):
-                panel.set(xscale="log", ylabel=label if column == 0 else "")
-                panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
-                panel.xaxis.set_minor_locator(NullLocator())
-            above.set_yscale("log")
-            plain_log(above, "y")
-            if below.has_data():
-                below.set_ylim(0, 1.1 * below.dataLim.y1)
-            below.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
+            _panels(above, below, [curves.get(title) for curves in measured])
+            if column == 0:
+                above.set_ylabel("seconds")
+                below.set_ylabel("memory of the host (MiB)")
         legend(figure, list(arms))
     return figure
 
 
-def _grown(above: Axes, below: Axes, curve: Curve, index: int) -> None:
+def _panels(above: Axes, below: Axes, curves: Sequence[Curve | None]) -> None:
+    """The curves of one thing, one an arm where it was measured: seconds above, memory below."""
+    sizes: set[int] = set()
+    for index, curve in enumerate(curves):
+        if curve is not None:
+            _curve(above, below, curve, index)
+            sizes |= set(curve.sizes)
+    for axes in (above, below):
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(sizes), [f"{size:,}" for size in sorted(sizes)])
+        axes.xaxis.set_minor_locator(NullLocator())
+    above.set_yscale("log")
+    plain_log(above, "y")
+    if below.has_data():
+        below.set_ylim(0, 1.1 * below.dataLim.y1)
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.10g}"))
+
+
+def _curve(above: Axes, below: Axes, curve: Curve, index: int) -> None:
     """One curve: its seconds above, with the line on which its last would lie if it were linear; memory below."""
     colour, marker = look(index)
     linear = [curve.seconds[-1] * size / curve.sizes[-1] for size in curve.sizes]

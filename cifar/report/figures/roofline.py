@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,18 @@ MEMORY = "peak[what=copy]"
 """The limit that slopes in a roofline."""
 
 
+class Roof(NamedTuple):
+    """What an arm's limits allow: operations a second, by the limit of that name, and bytes a second."""
+
+    arithmetic: str
+    flops: float
+    memory: float
+
+    def at(self, intensity: float) -> float:
+        """Return the operations a second that are possible at so many operations a byte."""
+        return min(intensity * self.memory, self.flops)
+
+
 def draw(arms: Mapping[str, Arm]) -> Figure | None:
     """Return FLOP/s against FLOP a byte, a panel for each arm, under the roof that its limits make; None without any.
 
@@ -34,54 +46,51 @@ def draw(arms: Mapping[str, Arm]) -> Figure | None:
     binds, right of it arithmetic.  Bytes are counted as in the records; a cache may spare some of them.  Where a
     workload lies above the roof the panel says why it can.
     """
-    peaks = {name: limits.peaks(arm) for name, arm in arms.items()}
-    roofed = [name for name, found in peaks.items() if MEMORY in found and len(_arithmetic(found)) == 1]
-    if not roofed:
+    measured = {name: _roof(limits.peaks(arm)) for name, arm in arms.items()}
+    roofs = {name: roof for name, roof in measured.items() if roof is not None}
+    if not roofs:
         return None
     results = by_workload(arms)
     with drawing.settings():
-        columns = min(2, len(roofed))
-        lines = math.ceil(len(roofed) / columns)
+        columns = min(2, len(roofs))
+        lines = math.ceil(len(roofs) / columns)
         figure, axes = blank(columns, lines, width=5.5 * columns + 1, height=4.2 * lines)
-        for panel, name in zip(axes, roofed, strict=False):
-            here = {workload: sides[name] for workload, sides in results.items() if name in sides}
-            _roof(panel, here, peaks[name], list(arms).index(name), arms[name].device)
+        for panel, (name, roof) in zip(axes, roofs.items(), strict=False):
+            own = {workload: sides[name] for workload, sides in results.items() if name in sides}
+            _panel(panel, roof, _dots(own, roof), list(arms).index(name), arms[name].device)
             panel.set_title(name)
-        for panel in axes[len(roofed) :]:
+        for panel in axes[len(roofs) :]:
             panel.remove()
     return figure
 
 
-def _arithmetic(found: Mapping[str, float]) -> list[str]:
-    """The limits of arithmetic among the limits of an arm."""
-    return [limit for limit in found if limit.startswith("peak[what=matmul")]
+def _roof(peaks: Mapping[str, float]) -> Roof | None:
+    """The roof that the limits of an arm make; None where memory or arithmetic has none, or arithmetic several."""
+    arithmetic = [limit for limit in peaks if limit.startswith("peak[what=matmul")]
+    if MEMORY not in peaks or len(arithmetic) != 1:
+        return None
+    return Roof(arithmetic[0], peaks[arithmetic[0]], peaks[MEMORY])
 
 
-def _computed(result: Result, arithmetic: str) -> float:
-    """Floating-point operations a second of the median round."""
-    return result.needs[arithmetic] / result.median
+def _dots(results: Mapping[str, Sequence[Result]], roof: Roof) -> dict[str, tuple[float, float]]:
+    """Operations a byte and operations a second of each workload that says what it needs, medians over the runs."""
+    dots = {}
+    for workload, runs in results.items():
+        if all({roof.arithmetic, MEMORY} <= run.needs.keys() for run in runs):
+            needs = runs[0].needs
+            speeds = [run.needs[roof.arithmetic] / run.median for run in runs]
+            dots[workload] = needs[roof.arithmetic] / needs[MEMORY], median(speeds)
+    return dots
 
 
-def _roof(
-    axes: Axes, results: Mapping[str, Sequence[Result]], peaks: Mapping[str, float], index: int, device: str
-) -> None:
-    """One arm's roof and its workloads below it, forward passes hollow; large batches are named."""
-    (arithmetic,) = _arithmetic(peaks)
+def _panel(axes: Axes, roof: Roof, dots: Mapping[str, tuple[float, float]], index: int, device: str) -> None:
+    """One arm's roof and its workloads below it, forward passes hollow; what the roof is made of is noted."""
+    ridge = roof.flops / roof.memory
+    intensities = [ridge / 10, *(intensity for intensity, _ in dots.values()), ridge * 10]
+    span = np.geomspace(min(intensities) / 1.5, max(intensities) * 1.5, 200)
+    axes.plot(span, np.minimum(span * roof.memory, roof.flops) / 1e9, color="#444444", linewidth=1.4)
     colour, marker = look(index)
-    ridge = peaks[arithmetic] / peaks[MEMORY]
-    placed = {
-        workload: (
-            runs[0].needs[arithmetic] / runs[0].needs[MEMORY],
-            median(_computed(run, arithmetic) for run in runs),
-        )
-        for workload, runs in results.items()
-        if all({arithmetic, MEMORY} <= run.needs.keys() for run in runs)
-    }
-    at = [ridge / 10, *(intensity for intensity, _ in placed.values()), ridge * 10]
-    span = np.geomspace(min(at) / 1.5, max(at) * 1.5, 200)
-    roof = np.minimum(span * peaks[MEMORY], peaks[arithmetic]) / 1e9
-    axes.plot(span, roof, color="#444444", linewidth=1.4)
-    for workload, (intensity, speed) in placed.items():
+    for workload, (intensity, speed) in dots.items():
         hollow: dict[str, Any] = {"markerfacecolor": "white"} if workload.startswith("forward") else {}
         axes.plot(intensity, speed / 1e9, marker, color=colour, markersize=6, **hollow)
     axes.set_xscale("log")
@@ -92,23 +101,33 @@ def _roof(
     axes.set_ylabel("GFLOP/s")
     low, high = axes.dataLim.intervaly
     axes.set_ylim(low / 1.5, high * (high / low) ** 0.35)  # room for the note above the roof
-    note = f"{words(arithmetic).removeprefix('Limit: ')}: {_round(peaks[arithmetic] / 1e9)} GFLOP/s\n"
-    note += f"memory: {_round(peaks[MEMORY] / 1e9)} GB/s\nfilled: training; hollow: forward"
-    if above := _above(placed.values(), peaks, arithmetic, device):
-        note += "\n" + textwrap.fill(f"above the roof: {above}", 58)
+    note = _note(roof, dots.values(), device)
     axes.annotate(note, (0.02, 0.97), xycoords="axes fraction", ha="left", va="top", fontsize=8.5)
+
+
+def _note(roof: Roof, dots: Iterable[tuple[float, float]], device: str) -> str:
+    """What the roof is made of, how to read the dots, and why some of them can lie above it."""
+    limit = words(roof.arithmetic).removeprefix("Limit: ")
+    lines = [
+        f"{limit}: {_round(roof.flops / 1e9)} GFLOP/s",
+        f"memory: {_round(roof.memory / 1e9)} GB/s",
+        "filled: training; hollow: forward",
+    ]
+    reasons = _reasons(roof, dots, device)
+    if reasons:
+        lines.append(textwrap.fill(f"above the roof: {'; '.join(reasons)}", 58))
+    return "\n".join(lines)
+
+
+def _reasons(roof: Roof, dots: Iterable[tuple[float, float]], device: str) -> list[str]:
+    """Why workloads of such intensities and speeds can lie above the roof; empty where none does."""
+    beaten: dict[str, None] = {}
+    for intensity, speed in dots:
+        if speed > roof.at(intensity):
+            beaten[roof.arithmetic if speed > roof.flops else MEMORY] = None
+    return [limits.excuse(limit, device).reason for limit in beaten]
 
 
 def _round(value: float) -> str:
     """Four digits at most: 17,600; 875.3; 10."""
     return f"{float(f'{value:.4g}'):,.10g}"
-
-
-def _above(placed: Iterable[tuple[float, float]], peaks: Mapping[str, float], arithmetic: str, device: str) -> str:
-    """Why workloads of such intensities and speeds can lie above the roof; empty where none does."""
-    beaten = {
-        arithmetic if speed > peaks[arithmetic] else MEMORY: None
-        for intensity, speed in placed
-        if speed > min(intensity * peaks[MEMORY], peaks[arithmetic])
-    }
-    return "; ".join(limits.excuse(limit, device).reason for limit in beaten)

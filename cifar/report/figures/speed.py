@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cifar.report.arms import Arm
     from cifar.report.comparison import Estimate
 
+    Speeds = Mapping[str, Mapping[str, Estimate]]
+    """The speed of each workload by arm."""
+
 ELSEWHERE = ("ladder_", "growth_")
 """Families that have figures of their own."""
 MOST_DOTS = 100
@@ -36,15 +39,16 @@ def draw(arms: Mapping[str, Arm]) -> Figure:
 
     Both axes are logarithmic, so that a ratio is the same distance everywhere; bars are 95 % intervals.
     """
-    speeds = _estimates(arms, images=True)
-    groups = _panels([workload for workload in speeds if not workload.startswith(ELSEWHERE)])
+    speeds = _speeds(arms)
+    panels = _panels([workload for workload in speeds if not workload.startswith(ELSEWHERE)])
     with drawing.settings():
-        columns = min(2, max(1, len(groups)))
-        lines = math.ceil(len(groups) / columns) or 1
-        figure, axes = blank(columns, lines, width=10 if columns > 1 else 6.5, height=3.5 * lines)
-        for panel, (title, workloads) in zip(axes, groups.items(), strict=False):
+        columns = min(2, max(1, len(panels)))
+        lines = math.ceil(len(panels) / columns) or 1
+        width = 10 if columns > 1 else 6.5
+        figure, axes = blank(columns, lines, width=width, height=3.5 * lines)
+        for panel, (title, workloads) in zip(axes, panels.items(), strict=False):
             panel.set_title(title)
-            if any("batch" in parameters(workload) for workload in workloads) and not workloads[0].startswith("peer_"):
+            if _have_batches(workloads):
                 _by_batch(panel, speeds, workloads)
             else:
                 _by_name(panel, speeds, workloads)
@@ -52,13 +56,13 @@ def draw(arms: Mapping[str, Arm]) -> Figure:
     return figure
 
 
-def _estimates(arms: Mapping[str, Arm], *, images: bool) -> dict[str, dict[str, Estimate]]:
-    """The speed of each workload by arm, of those that process images or of those that do not."""
-    return {
-        workload: {arm: estimate(results) for arm, results in sides.items()}
-        for workload, sides in by_workload(arms).items()
-        if all((result.images is not None) is images for results in sides.values() for result in results)
-    }
+def _speeds(arms: Mapping[str, Arm]) -> Speeds:
+    """The speed by arm of each workload that processes images."""
+    speeds = {}
+    for workload, sides in by_workload(arms).items():
+        if all(result.images is not None for results in sides.values() for result in results):
+            speeds[workload] = {name: estimate(results) for name, results in sides.items()}
+    return speeds
 
 
 def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
@@ -78,25 +82,24 @@ def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
     return panels
 
 
-def _by_batch(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads: Sequence[str]) -> None:
+def _have_batches(workloads: Sequence[str]) -> bool:
+    """Whether the speeds of a panel stand against batch size; peers stand side by side."""
+    if workloads[0].startswith("peer_"):
+        return False
+    return any("batch" in parameters(workload) for workload in workloads)
+
+
+def _by_batch(axes: Axes, speeds: Speeds, workloads: Sequence[str]) -> None:
     """Images/s against batch size, a line a series and an arm; of several the first is filled, and all are named."""
-    lines = list(dict.fromkeys(map(series, workloads)))
-    arms = list(dict.fromkeys(arm for sides in speeds.values() for arm in sides))
-    batches = sorted({int(parameters(workload)["batch"]) for workload in workloads})
+    names = list(dict.fromkeys(map(series, workloads)))
+    batches = sorted({_batch(workload) for workload in workloads})
     unit = 0.09 * (math.log2(batches[-1] / batches[0]) + 1.8)
-    for order, line in enumerate(lines):
-        ends: list[tuple[float, float]] = []
-        for index, arm in enumerate(arms):
-            here = [workload for workload in workloads if series(workload) == line and arm in speeds[workload]]
-            at = [math.log2(int(parameters(workload)["batch"])) + 0.6 * unit * order for workload in here]
-            estimates = [speeds[workload][arm] for workload in here]
-            _points(axes, at, estimates, index, slot=unit / max(2, len(arms)), arms=len(arms), hollow=order > 0)
-            if here:
-                ends.append((at[-1], min((*estimates[-1].values, *(estimates[-1].interval or ())))))
-        if len(lines) > 1:
-            below = max(ends)[0], min(lowest for _, lowest in ends)
-            name = ", ".join(parameters(line).values())
-            axes.annotate(name, below, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=8)
+    for order, name in enumerate(names):
+        members = [workload for workload in workloads if series(workload) == name]
+        below = _series(axes, speeds, members, order, unit)
+        if len(names) > 1:
+            label = ", ".join(parameters(name).values())
+            axes.annotate(label, below, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=8)
             axes.margins(y=0.1)  # room for a name below the lowest
     axes.set_xticks([math.log2(batch) for batch in batches], [f"{batch:,}" for batch in batches])
     axes.set_xlim(math.log2(batches[0]) - 0.9, math.log2(batches[-1]) + 0.9)
@@ -104,19 +107,51 @@ def _by_batch(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workload
     log_speeds(axes, "y")
 
 
-def _by_name(axes: Axes, speeds: Mapping[str, Mapping[str, Estimate]], workloads: Sequence[str]) -> None:
-    """Images/s of workloads without a batch size in their names, side by side."""
-    arms = list(dict.fromkeys(arm for sides in speeds.values() for arm in sides))
+def _batch(workload: str) -> int:
+    """The batch size in a workload's name."""
+    return int(parameters(workload)["batch"])
+
+
+def _series(axes: Axes, speeds: Speeds, workloads: Sequence[str], order: int, unit: float) -> tuple[float, float]:
+    """One series, a line an arm, a little right of those before it in `order`; returns where its name has room."""
+    arms = _arms(speeds)
+    ends, lowest = [], []
     for index, arm in enumerate(arms):
-        here = [(place, speeds[workload][arm]) for place, workload in enumerate(workloads) if arm in speeds[workload]]
-        at, estimates = [place for place, _ in here], [estimate for _, estimate in here]
+        measured = [workload for workload in workloads if arm in speeds[workload]]
+        at = [math.log2(_batch(workload)) + 0.6 * unit * order for workload in measured]
+        estimates = [speeds[workload][arm] for workload in measured]
+        slot = unit / max(2, len(arms))
+        _points(axes, at, estimates, index, slot=slot, arms=len(arms), hollow=order > 0)
+        if measured:
+            last = estimates[-1]
+            ends.append(at[-1])
+            lowest.append(min((*last.values, *(last.interval or ()))))
+    return max(ends), min(lowest)
+
+
+def _by_name(axes: Axes, speeds: Speeds, workloads: Sequence[str]) -> None:
+    """Images/s of workloads without a batch size in their names, side by side."""
+    arms = _arms(speeds)
+    for index, arm in enumerate(arms):
+        at = [place for place, workload in enumerate(workloads) if arm in speeds[workload]]
+        estimates = [speeds[workloads[place]][arm] for place in at]
         _points(axes, at, estimates, index, slot=0.7 / max(2, len(arms)), arms=len(arms), joined=False)
-    names = [words(workload) for workload in workloads]
-    names = [name.partition(": ")[2] or name.partition(", ")[2] or name for name in names]
+    names = [_short(workload) for workload in workloads]
     width, size = (14, 9.5) if len(names) <= MOST_WIDE else (max(6, 60 // len(names)), 8)
     axes.set_xticks(range(len(names)), [textwrap.fill(name, width) for name in names], fontsize=size)
     axes.set_xlim(-0.6, len(workloads) - 0.4)
     log_speeds(axes, "y")
+
+
+def _short(workload: str) -> str:
+    """A workload in words, without those that all of a panel begin with."""
+    name = words(workload)
+    return name.partition(": ")[2] or name.partition(", ")[2] or name
+
+
+def _arms(speeds: Speeds) -> list[str]:
+    """The names of the arms that have any speed."""
+    return list(dict.fromkeys(name for sides in speeds.values() for name in sides))
 
 
 def _points(  # noqa: PLR0913 - what, where and how, nothing that could be one
