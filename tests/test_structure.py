@@ -59,7 +59,7 @@ def imported(path):
 )
 def test_arrows(part, unknown):
     """A part of the package imports none of the parts that it must not know."""
-    files = sorted((PACKAGE / part).glob("*.py"))
+    files = sorted((PACKAGE / part).rglob("*.py"))
     assert len(files) > 1
     wrong = {
         f"{file.name}: {name}"
