@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from formats import Format, Job, Sif, say
 
-from cifar.measure.doctor import LIBRARIES
+from cifar.measure.doctor.libraries import LIBRARIES
 from cifar.measure.source import workload_digest
 
 if TYPE_CHECKING:

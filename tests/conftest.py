@@ -60,3 +60,16 @@ def executed(tmp_path_factory):
         return sorted(found.name for found in here.iterdir())
 
     return made
+
+
+@pytest.fixture
+def write():
+    """The function `write(root, path, text)`: writes one file and the folders above it."""
+
+    def written(root, path, text=""):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return written

@@ -39,6 +39,7 @@ FRAMEWORKS = {
     "benchmarks/test_peak.py",
     "benchmarks/test_peer.py",
     "benchmarks/test_training.py",
+    "cifar/cli/train.py",
     "cifar/workload/agreement.py",
     "cifar/workload/clock.py",
     "cifar/workload/cost.py",
@@ -47,17 +48,19 @@ FRAMEWORKS = {
     "cifar/workload/model.py",
     "cifar/workload/training.py",
 }
-"""Files outside of `cifar/backend` that import TensorFlow, Keras, JAX or PyTorch. This list gets shorter only."""
+"""Files outside of `cifar/backend` that import TensorFlow, Keras, JAX or PyTorch; this list only gets shorter."""
 
 
 def imported(path):
-    """Every module that a file names in an import, wherever the import stands."""
+    """Every module that a file names in an import or a call of `import_module`, wherever that stands."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "import_module":
+            names |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
     return names
 
 
@@ -108,6 +111,17 @@ def test_who_imports_a_framework():
         if file.parent != PACKAGE / "backend" and {name.split(".")[0] for name in imported(file)} & set(HEAVY)
     }
     assert importing == FRAMEWORKS
+
+
+def test_a_node_is_looked_at_without_a_framework():
+    """Importing all that looks at a node, measures and reads loads no framework, but for the backends themselves."""
+    parts = ("record", "statistics", "node", "data", "backend", "measure", "report", "cli")
+    files = {file for part in parts for file in (PACKAGE / part).rglob("*.py")}
+    files -= {PACKAGE / "backend" / f"{name}.py" for name in HEAVY}
+    modules = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in sorted(files)]
+    program = f"import sys, {', '.join(modules)}; print([name for name in {HEAVY} if name in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ class Device(Protocol):
     def model(self) -> str | None:
         """The GPU's name as the backend gives it; None for the CPU."""
 
+    @property
+    def multiplies(self) -> str:
+        """The type in which it multiplies float32 matrices: tf32, else float32."""
+
     def scope(self) -> AbstractContextManager[Any]:
         """Return the context in which the backend computes on this device."""
 

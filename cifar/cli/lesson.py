@@ -28,9 +28,9 @@ def add_devices(commands: Any) -> None:  # noqa: ANN401
 
 def _devices(_options: argparse.Namespace) -> int:
     """Print devices and versions, and for a missing GPU the reason and the remedy."""
-    from cifar.measure import doctor  # noqa: PLC0415
+    from cifar.measure.doctor import software  # noqa: PLC0415
 
-    if broken := [finding for finding in doctor.imported() if finding.status == "fail"]:
+    if broken := [finding for finding in software.imported() if finding.status == "fail"]:
         message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
         raise ValueError(message)
     from rich.table import Table  # noqa: PLC0415

@@ -1,1 +1,1 @@
-"""How it is measured on this node: devices, environment, campaign."""
+"""How it is measured on this node: environment, source, meter, campaign, doctor and replay."""

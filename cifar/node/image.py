@@ -1,4 +1,4 @@
-"""From the image that this process runs in to the digest that names its contents."""
+"""The image that this process runs in has a digest, which names its contents."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def digest(environ: Mapping[str, str] = os.environ) -> str | None:
 def passed_on(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variable that tells the digest to processes started from here, so that only one reads the image."""
     try:
-        found = digest(environ)
+        name = digest(environ)
     except (OSError, ValueError):  # each record says why
-        found = None
-    return {"CIFAR_IMAGE_DIGEST": found} if found else {}
+        return {}
+    return {"CIFAR_IMAGE_DIGEST": name} if name else {}
 
 
 @functools.cache
@@ -65,14 +65,14 @@ def sif_digest(sif: Path) -> str:
             raise ValueError(message)
         start, size = _system_partition(sif, stream)
         stream.seek(start)
-        found = hashlib.sha256()
+        content = hashlib.sha256()
         for block in _blocks(stream, size):
-            found.update(block)
+            content.update(block)
             size -= len(block)
     if size:
         message = f"{sif} became shorter while it was read; try again"
         raise ValueError(message)
-    return f"sha256:{found.hexdigest()}"
+    return f"sha256:{content.hexdigest()}"
 
 
 def _system_partition(sif: Path, stream: BinaryIO) -> tuple[int, int]:

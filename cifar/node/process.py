@@ -1,4 +1,4 @@
-"""How the processes are started that measure or try something: by this interpreter, in an environment of our making.
+"""Processes that measure or try something are started here: by this interpreter, in an environment of our making.
 
 What a user's environment says to Python, pytest and Keras is for the user's own programs.  It must not decide which
 workloads are measured, in which order, or on which network.

@@ -14,14 +14,6 @@ from cifar.backend import missing, survey
 from cifar.backend.missing import GpuFacts
 
 
-def write(root, path, text=""):
-    """Write one file and the folders above it."""
-    file = root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return file
-
-
 def fresh(code, **environ):
     """Run Python code in a process of its own."""
     return subprocess.run(
@@ -37,7 +29,7 @@ def fresh(code, **environ):
 class TestObserve:
     """The facts behind a missing GPU."""
 
-    def test_a_node_with_a_gpu_in_apptainer(self, tmp_path):
+    def test_a_node_with_a_gpu_in_apptainer(self, tmp_path, write):
         """Driver, device files, container, hidden GPUs and the job are all seen; libcuda below /.singularity.d too."""
         write(tmp_path, "proc/driver/nvidia/version", "NVRM version: NVIDIA Kernel Module  560.35.03  Fri Aug\n")
         for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
@@ -49,7 +41,7 @@ class TestObserve:
         assert facts.device_files == ("nvidia0", "nvidia1")
         assert (facts.visible, facts.job, facts.computes) == ("", "slurm", False)
 
-    def test_driver_library_by_path(self, tmp_path):
+    def test_driver_library_by_path(self, tmp_path, write):
         """A folder in LD_LIBRARY_PATH counts as a place of libcuda."""
         write(tmp_path, "driver/libcuda.so.1")
         facts = survey.observe(tmp_path / "empty", {**os.environ, "LD_LIBRARY_PATH": f"{tmp_path / 'driver'}:"})

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cifar.measure.doctor import LIBRARIES
+from cifar.measure.doctor.libraries import LIBRARIES
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "containers"
 

@@ -11,14 +11,6 @@ from cifar.measure import source
 from cifar.record.unmeasurable import Unmeasurable
 
 
-def write(root, path, text=""):
-    """Write one file and the folders above it."""
-    file = root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return file
-
-
 def git(folder, *arguments):
     """Run git in a folder, as nobody in particular."""
     names = {
@@ -85,7 +77,7 @@ class TestSource:
     """What was run."""
 
     @pytest.fixture
-    def package(self, tmp_path):
+    def package(self, tmp_path, write):
         """Make a checkout of a small package with a workload, its data, and benchmarks."""
         write(tmp_path, "cifar/workload/model.py", "LAYERS = 4\n")
         write(tmp_path, "cifar/data/dataset.py", "CLASSES = 10\n")
@@ -110,7 +102,7 @@ class TestSource:
             ("benchmarks/peers/test_more.py", "", False),
         ],
     )
-    def test_workload_digest(self, package, path, text, same):
+    def test_workload_digest(self, package, path, text, same, write):
         """It changes with each Python file of workload, data and benchmarks, and the lesson's run, and nothing else."""
         before = source.workload_digest(package)
         write(package.parent, path, text)
@@ -132,7 +124,7 @@ class TestSource:
         """Without any file there is no digest of nothing."""
         assert source.workload_digest(tmp_path / "cifar").reason
 
-    def test_lock(self, tmp_path):
+    def test_lock(self, tmp_path, write):
         """The lock of the installed TensorFlow is named with its digest and the packages that depart from it."""
         text = (
             "numpy==2.0.2 ; python_full_version < '3.12' \\\n    --hash=sha256:12\n"
@@ -160,7 +152,7 @@ class TestSource:
         both = source.lock(tmp_path, packages | {"tensorflow": "2.21.0"})
         assert both["differs"] == ["keras", "tensorflow", "tensorflow-cpu"]
 
-    def test_commit(self, package):
+    def test_commit(self, package, write):
         """Commit and dirty are the checkout's; a checkout without a commit, and none at all, say so."""
         root = package.parent
         assert source.describe(package)["commit"].reason
@@ -175,7 +167,7 @@ class TestSource:
         write(root, "cifar/workload/model.py", "LAYERS = 6\n")
         assert source.describe(package)["dirty"] is True
 
-    def test_installed_inside_another_checkout(self, package):
+    def test_installed_inside_another_checkout(self, package, write):
         """An environment that lies in somebody else's checkout does not borrow its commit."""
         git(package.parent, "init", "-q")
         write(package, "site/cifar/workload/model.py")
