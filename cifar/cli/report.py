@@ -103,7 +103,12 @@ def add_report(commands: Any) -> None:  # noqa: ANN401
     """`cifar report`."""
     parser = commands.add_parser("report", help="write the report of any number of campaigns")
     parser.set_defaults(command=_report)
-    parser.add_argument("paths", nargs="*", type=Path, help="campaigns' folders or records (default: the latest)")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        help="campaigns' folders, also packed as ZIP files, or records (default: the latest)",
+    )
     parser.add_argument(
         "--out", type=Path, help="the report's folder (default: the campaign's, of several the one that holds them all)"
     )
@@ -178,8 +183,9 @@ def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
 def _missing_gpus(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Why a GPU is missing from the campaigns among `paths`, each reason once, with its remedy."""
     from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.record import plan as planned_by  # noqa: PLC0415
 
-    plans = [campaign.resume(path) for path in paths if (path / campaign.PLAN).exists()]
+    plans = [campaign.resume(path) for path in paths if planned_by.exists(path)]
     whys = dict.fromkeys(plan.missing_gpu for plan in plans if plan.missing_gpu)
     return [(why.reason, why.remedy) for why in whys]
 

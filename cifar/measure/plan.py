@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from cifar.record import files
-from cifar.record.plan import PLAN, arms
+from cifar.record.plan import PLAN, arms, exists
 from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read(folder: Path) -> Plan:
     plan.schema.json.
     """
     path = folder / PLAN
-    if not path.exists():
+    if not exists(folder):
         message = f"{folder} holds no campaign ({PLAN} is missing); start one without --resume"
         raise FileNotFoundError(message)
     try:

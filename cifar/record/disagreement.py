@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cifar.record.plan import PLAN
+from cifar.record import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ def _other_campaign(records: Iterable[Record]) -> str:
     seen: dict[Path, Record] = {}
     for record in records:
         first = seen.setdefault(record.path.parent, record)
-        if first.campaign != record.campaign and (record.path.parent / PLAN).exists():
+        if first.campaign != record.campaign and plan.exists(record.path.parent):
             what = f"is of campaign {record.campaign}, and {first.path} beside it of campaign {first.campaign}"
             return f"{record.path} {what}: keep one campaign's records in a folder"
     return ""

@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cifar.record import archive
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -78,12 +80,16 @@ def opened(path: Path) -> BinaryIO:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a regular file of no more than `LARGEST` bytes.
+    """Return the text of a regular file, or of one in an archive, of no more than `LARGEST` bytes.
 
     Raises OSError where it cannot be read, and ValueError, which says why in words that follow the file's name.
     """
-    with opened(path) as file:
-        data = file.read(LARGEST + 1)
+    packed = archive.split(path)
+    if packed:
+        data = archive.read(*packed, LARGEST + 1)
+    else:
+        with opened(path) as file:
+            data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         message = f"is larger than {LARGEST >> 20} MiB, far more than any file of ours"
         raise ValueError(message)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from cifar.record import archive
 from cifar.record.files import read_json
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def arms(devices: Iterable[str]) -> dict[str, str]:
         seen[device] += 1
         found[device if seen[device] == 1 else f"{device}#{seen[device]}"] = device
     return found
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder, on the disk or in an archive, holds a campaign's plan."""
+    return archive.exists(folder / PLAN)
 
 
 def planned_runs(folder: Path) -> dict[str, int]:

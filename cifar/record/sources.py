@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cifar.record import archive
 from cifar.record.plan import PLAN, is_run
 
 if TYPE_CHECKING:
@@ -23,17 +24,19 @@ class Sources(NamedTuple):
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> Sources:
-    """Return the records' files that `paths`, each a file or a campaign's folder, stand for.
+    """Return the records' files that `paths`, each a file, a campaign's folder or an archive of one, stand for.
 
-    A folder's plan is no record, nor are files that begin with a dot, as macOS leaves them. Of several paths those
-    that are no campaign's folder and no JSON, such as a lesson's folder or an earlier report, are passed over.
+    An archive stands for the campaigns' folders in it, which have paths such as `kept.zip/today`. A folder's plan is
+    no record, nor are files that begin with a dot, as macOS leaves them. Of several paths those that are no campaign's
+    folder and no JSON, such as a lesson's folder or an earlier report, are passed over.
     Raises FileNotFoundError for a path that is not there, and ValueError where nothing at all remains.
     """
-    named = [Path(path) for path in paths]
-    for path in named:
-        if not path.exists():
+    named: list[Path] = []
+    for path in map(Path, paths):
+        if not archive.exists(path):
             message = f"{path}: there is no such file or folder: name a campaign's, {MEASURE}"
             raise FileNotFoundError(message)
+        named += _campaigns_in(path)
     reasons = {path: _reason(path, alone=len(named) == 1) for path in named}
     used = [path for path in named if not reasons[path]]
     if named and not used:
@@ -52,8 +55,19 @@ def remedy(path: Path) -> str:
     return f"name another file or folder, {MEASURE}"
 
 
+def _campaigns_in(path: Path) -> list[Path]:
+    """The folders of an archive that hold JSON, or the archive itself where none does; any other path as it is."""
+    place = archive.split(path)
+    if place is None or place[1]:
+        return [path]
+    folders = {(path / name).parent for name in archive.names(path) if _is_json(Path(name))}
+    return sorted(folders) or [path]
+
+
 def _reason(path: Path, *, alone: bool) -> str:
     """Why a path is no source of records, in words that follow its name; empty where it is one."""
+    if archive.split(path):
+        return "" if any(_files(path)) else "holds no records (*.json)"
     if not path.is_dir():
         return "" if alone or path.suffix == ".json" else "is no record, whose name would end in .json"
     if (path / PLAN).exists() or (path.name == "figures" and (path.parent / "report.html").exists()):
@@ -74,13 +88,27 @@ def _remedy(path: Path) -> str:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The files of records in a folder, or the file itself."""
-    if not path.is_dir():
+    """The files of records in a folder, on the disk or in an archive, or the file itself."""
+    place = archive.split(path)
+    if place:
+        files = [place[0] / name for name in archive.names(place[0])]
+        if path in files:
+            yield path
+            return
+        files = [file for file in files if file.parent == path]
+    elif path.is_dir():
+        files = sorted(path.glob("*.json"))
+    else:
         yield path
         return
-    for file in sorted(path.glob("*.json")):
-        if file.name != PLAN and not file.name.startswith("."):
+    for file in files:
+        if _is_json(file) and file.name != PLAN:
             yield file
+
+
+def _is_json(file: Path) -> bool:
+    """Whether a file's name is that of JSON which is not hidden, such as macOS's `._cpu-1.json` is."""
+    return file.suffix == ".json" and not file.name.startswith(".")
 
 
 def _hidden(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cifar.record import archive
 from cifar.record.files import replace
 from cifar.record.reading import nothing_collected
 from cifar.report import answer, escape, nodes, results_csv, view
@@ -112,15 +113,23 @@ def _command(records: Sequence[Record], folder: Path, margin: float, allow: Sequ
 def default_folder(sources: Iterable[str | os.PathLike[str]]) -> Path:
     """Return where the report of `sources`, campaigns' folders or records, goes if nobody says: into their folder.
 
+    That of an archive, such as `kept.zip`, goes beside it, into a folder `kept`.
     That of several goes into the folder that holds them all, so that each keeps its own; into the first where that is
     the current or the root folder, which are nobody's.
     """
-    paths = map(Path, sources)
-    folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+    folders = list(dict.fromkeys(_folder_of(Path(source)) for source in sources))
     common, here = Path(os.path.commonpath([folder.resolve() for folder in folders])), Path.cwd()
     if len(folders) == 1 or common in (here, Path(common.anchor)):
         return folders[0]
     return common.relative_to(here) if common.is_relative_to(here) else common
+
+
+def _folder_of(source: Path) -> Path:
+    """The folder of one source: a campaign's own, that of a record, or one with the name of an archive."""
+    packed = archive.split(source)
+    if packed:
+        return packed[0].with_suffix("")
+    return source if source.is_dir() else source.parent
 
 
 def _save(

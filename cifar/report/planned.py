@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cifar.record import archive
 from cifar.record.plan import planned_runs
 from cifar.report.arms import by_arm
 from cifar.report.comparison import LeftOut
@@ -36,4 +37,6 @@ def missing(records: Sequence[Record], sources: Iterable[str | os.PathLike[str]]
 def _reason(folder: Path, count: int, runs: int) -> str:
     """Why so many of the planned runs are not there, and what measures them."""
     which = f"{count} of {runs} planned runs ha{'s' if count == 1 else 've'} no record"
+    if archive.split(folder):
+        return f"{which} in the archive"
     return f"{which}: `cifar bench --resume --out {shlex.quote(str(folder))}` measures what is missing"
