@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cifar.measure import campaign, source
 from cifar.node.container import container
-from cifar.record import files
+from cifar.record import archive, files
 from cifar.record.text import plain
 from cifar.record.unmeasurable import as_json
 
@@ -27,11 +27,13 @@ def read(result: Path) -> tuple[Plan, Facts]:
     The facts that a repeat rests on are there and have the form of what they say they are.  Raises FileNotFoundError
     or ValueError where there is no plan or no record of a run, or where a fact is missing or has another form.
     """
-    folder = result if result.is_dir() else result.parent
+    folder = result if archive.is_folder(result) else result.parent
     plan = campaign.resume(folder)
-    if result.is_file() and result.name != campaign.PLAN:
+    if archive.is_file(result) and result.name != campaign.PLAN:
         return plan, _environment(result)
-    for path in sorted(folder.glob("*-*.json")):
+    for path in archive.contents(folder):
+        if not path.match("*-*.json"):
+            continue
         try:
             facts = _environment(path)
         except _NoRecordError:  # of a run that is being written, or somebody else's

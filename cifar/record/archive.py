@@ -38,6 +38,32 @@ def exists(path: Path) -> bool:
     return not name or any(other == name or other.startswith(f"{name}/") for other in names(archive))
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, on the disk or in an archive; an archive itself is taken for a folder."""
+    place = split(path)
+    if place is None:
+        return path.is_file()
+    archive, name = place
+    return name in names(archive)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder, on the disk or in an archive; an archive itself is taken for one."""
+    if split(path) is None:
+        return path.is_dir()
+    return exists(path) and not is_file(path)
+
+
+def contents(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted by name; of one in an archive the files only."""
+    place = split(folder)
+    if place is None:
+        return sorted(folder.iterdir())
+    archive, _ = place
+    paths = [archive / name for name in names(archive)]
+    return [path for path in paths if path.parent == folder]
+
+
 def names(archive: Path) -> list[str]:
     """Return the names of all files in an archive, sorted, such as `today/cpu-1.json`.
 

@@ -89,19 +89,10 @@ def _remedy(path: Path) -> str:
 
 def _files(path: Path) -> Iterator[Path]:
     """The files of records in a folder, on the disk or in an archive, or the file itself."""
-    place = archive.split(path)
-    if place:
-        files = [place[0] / name for name in archive.names(place[0])]
-        if path in files:
-            yield path
-            return
-        files = [file for file in files if file.parent == path]
-    elif path.is_dir():
-        files = sorted(path.glob("*.json"))
-    else:
+    if not archive.is_folder(path):
         yield path
         return
-    for file in files:
+    for file in archive.contents(path):
         if _is_json(file) and file.name != PLAN:
             yield file
 

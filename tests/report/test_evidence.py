@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from itertools import combinations
 from pathlib import Path
@@ -18,13 +19,13 @@ EXPECTED = Path(__file__).with_name("evidence.json")
 
 
 def campaigns(root):
-    """The folders of the campaigns that are kept."""
-    return sorted({path.parent for path in (root / "benchmarks" / "evidence").rglob("cpu*.json")})
+    """The archives of the campaigns that are kept."""
+    return sorted((root / "benchmarks" / "evidence").rglob("*.zip"))
 
 
-def numbers(folder):
+def numbers(archive):
     """Each arm's speeds and each pair of arms' verdicts, seven digits of every number."""
-    arms = {name: Arm(name, runs) for name, runs in by_arm(reading.load(folder)).items()}
+    arms = {name: Arm(name, runs) for name, runs in by_arm(reading.load(archive)).items()}
     return {
         "speeds": {name: speeds(arm) for name, arm in arms.items()},
         "verdicts": {f"{new} against {old}": verdicts(arms[old], arms[new]) for old, new in combinations(arms, 2)},
@@ -64,10 +65,16 @@ def test_numbers_stay(name, pytestconfig):
 
 
 def test_every_campaign_is_held(pytestconfig):
-    """No campaign of the evidence is left out."""
-    kept = campaigns(pytestconfig.rootpath)
-    names = {path.relative_to(pytestconfig.rootpath / "benchmarks" / "evidence").as_posix() for path in kept}
-    assert names == set(json.loads(EXPECTED.read_text(encoding="utf-8")))
+    """No campaign of the evidence is left out; each archive is the one that the list beside them names."""
+    evidence = pytestconfig.rootpath / "benchmarks" / "evidence"
+    kept = {path.relative_to(evidence).as_posix(): path for path in campaigns(pytestconfig.rootpath)}
+    entries = json.loads((evidence / "evidence.json").read_text(encoding="utf-8"))
+    assert set(kept) == set(entries) == set(json.loads(EXPECTED.read_text(encoding="utf-8")))
+    for name, path in kept.items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entries[name]["sha256"], name
+        records = reading.load(path)
+        assert (len(records), records[0].arm in entries[name]["arms"]) == (entries[name]["records"], True)
+        assert records[0].environment["source"]["commit"] == entries[name]["commit"]
 
 
 if __name__ == "__main__":
