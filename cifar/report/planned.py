@@ -23,15 +23,15 @@ def missing(records: Sequence[Record], sources: Iterable[str | os.PathLike[str]]
 
     Files are passed over: who names some runs of a campaign wants no others.
     """
-    names = {(run.path.parent, run.arm): arm for arm, runs in by_arm(records).items() for run in runs}
-    found = []
+    names = {(run.path.parent, run.arm): name for name, runs in by_arm(records).items() for run in runs}
+    measured = {(record.path.parent, record.arm, record.run) for record in records}
+    left_out = []
     for folder in dict.fromkeys(map(Path, sources)):
         for arm, runs in planned_runs(folder).items():
-            known = {record.run for record in records if (record.path.parent, record.arm) == (folder, arm)}
-            count = len(set(range(1, runs + 1)) - known)
+            count = sum((folder, arm, run) not in measured for run in range(1, runs + 1))
             if count:
-                found.append(LeftOut("", names.get((folder, arm), arm), _reason(folder, count, runs)))
-    return found
+                left_out.append(LeftOut("", names.get((folder, arm), arm), _reason(folder, count, runs)))
+    return left_out
 
 
 def _reason(folder: Path, count: int, runs: int) -> str:

@@ -26,7 +26,7 @@ def test_eight_arms_differ_by_colour_and_marker() -> None:
     assert len(set(style.COLOURS)) == len(set(style.MARKERS)) == 8
 
 
-@pytest.mark.parametrize("draw", [speed.draw, warmup.draw, rounds.draw])
+@pytest.mark.parametrize("draw", [speed.draw, warmup.draw, rounds.draw], ids=["speed", "warmup", "rounds"])
 def test_arms_without_results_draw_nothing(write: Write, tmp_path: Path, draw: object) -> None:
     """A campaign of which every benchmark failed has figures without panels, not an error."""
     write(tmp_path / "none", workloads={}, failures=[{"workload": "forward[batch=250]", "reason": "no memory"}])
