@@ -141,14 +141,3 @@ def test_reading_half_imports_quickly():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     heavy = {"tensorflow", "keras", "h5py", "pandas", "matplotlib", "scipy", "jsonschema_rs", "jinja2"}
     assert not heavy & set(done.stdout.split())
-
-
-def test_longest_function():
-    """No function of the package is longer than 40 lines."""
-    long = [
-        f"{path.name}: {node.name}"
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 40
-    ]
-    assert not long
