@@ -23,7 +23,8 @@ folder = files.cache_folder
 def stamp(path: Path) -> list[int]:
     """Return what changes when a file does: its size, times in nanoseconds, and number.
 
-    The time of the last change of any kind can be set by nobody, so one who puts the other back is noticed.
+    The time of the last change of any kind can be set by nobody, so one who puts the other back is
+    noticed.
     """
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
@@ -35,7 +36,7 @@ def knows(path: Path, digest: str, when: list[int]) -> bool:
 
 
 def remember(path: Path, digest: str, when: list[int]) -> None:
-    """Note that the file was verified; where that cannot be written, it will be verified once more."""
+    """Note that the file was verified; where that cannot be written, it will be once more."""
     with contextlib.suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True)
         note = {key: known for key, known in _note().items() if key != _key(path)}

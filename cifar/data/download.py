@@ -1,4 +1,4 @@
-"""From an address and a SHA-256 to that file in a folder; an interrupted download goes on where it stopped."""
+"""Downloading a file that is known by its SHA-256; an interrupted download goes on later."""
 
 from __future__ import annotations
 
@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-REMEDY = "Get the archive elsewhere and name it by --source PATH, or use the stand-in by --synthetic"
+_ELSEWHERE = "Get the archive elsewhere and name it by --source PATH"
+REMEDY = f"{_ELSEWHERE}, or use the stand-in by --synthetic"
 
 
-def archive(url: str, sha256: str, folder: Path, *, tries: int = 3, progress: Callable[[str, int, int], None]) -> Path:
-    """Return the path of the downloaded file in the folder; it is only there when complete and right.
+def archive(
+    url: str,
+    sha256: str,
+    folder: Path,
+    *,
+    tries: int = 3,
+    progress: Callable[[str, int, int], None],
+) -> Path:
+    """Return the path of the downloaded file in the folder, complete and right.
 
-    A file that is there already and right is taken as it is. Two processes at once: the second waits for the first.
-    `progress` receives (what, bytes done, bytes in total or 0 while unknown).
-    Raises ConnectionError where the server cannot be reached or the connection breaks `tries` times, ValueError
-    where the file has another SHA-256 (it is removed), OSError where the folder cannot be written, or is full.
+    A file that is there already and right is taken as it is. Two processes at once: the second
+    waits for the first. `progress` receives (what, bytes done, bytes in total or 0 while unknown).
+    Raises ConnectionError where the server cannot be reached or the connection breaks `tries`
+    times, ValueError where the file has another SHA-256 (it is removed), OSError where the folder
+    cannot be written, or is full.
     """
     target = folder / PurePosixPath(urlsplit(url).path).name
     part = _part(target)
@@ -39,7 +48,8 @@ def archive(url: str, sha256: str, folder: Path, *, tries: int = 3, progress: Ca
             found = _sha256(part)
             if found != sha256:
                 _remove(part)
-                msg = f"{url}: SHA-256 {found} instead of {sha256}; the file was removed. Try again. {REMEDY}"
+                what = f"{url}: SHA-256 {found} instead of {sha256}"
+                msg = f"{what}; the file was removed. Try again. {REMEDY}"
                 raise ValueError(msg)
             part.replace(target)
         _remove(part)
@@ -47,7 +57,7 @@ def archive(url: str, sha256: str, folder: Path, *, tries: int = 3, progress: Ca
 
 
 def sweep(url: str, folder: Path) -> None:
-    """Remove what downloads that failed have left in the folder, for the data are here by another way."""
+    """Remove what failed downloads have left in the folder; the data came by another way."""
     part = _part(folder / PurePosixPath(urlsplit(url).path).name)
     if any(left.exists() for left in _left(part)):
         with contextlib.suppress(BlockingIOError), files.held(folder, "downloading"):
@@ -60,7 +70,10 @@ def _part(target: Path) -> Path:
 
 
 def _left(part: Path) -> tuple[Path, ...]:
-    """What a download leaves when it does not end well: the bytes, pypdl's only segment of them, and its note."""
+    """What a download leaves when it does not end well.
+
+    That is the bytes, pypdl's only segment of them, and its note.
+    """
     return part, part.with_name(f"{part.name}.0"), part.with_name(f"{part.name}.json")
 
 
@@ -76,7 +89,7 @@ def _sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path, progress: Callable[[str, int, int], None]) -> Iterator[None]:
-    """Hold the folder; where another process downloads into it, wait until it is done, however it ends."""
+    """Hold the folder; where another process downloads into it, wait until that has ended."""
     with contextlib.ExitStack() as stack:
         while True:
             try:
@@ -131,17 +144,20 @@ def _fetch(url: str, part: Path, tries: int, progress: Callable[[str, int, int],
         why = "; ".join(dict.fromkeys(handler.reasons)) or "no reason given"
         if os.strerror(errno.ENOSPC) in why:
             _remove(part)
-            msg = (
-                f"{part.parent} is full, and nothing was left behind: make room, or set XDG_CACHE_HOME to a larger disk"
-            )
+            remedy = "make room, or set XDG_CACHE_HOME to a larger disk"
+            msg = f"{part.parent} is full, and nothing was left behind: {remedy}"
             raise OSError(errno.ENOSPC, msg)
-        msg = f"{url}: could not be downloaded ({why}). What has come is kept: another try goes on from there. {REMEDY}"
+        kept = "What has come is kept: another try goes on from there"
+        msg = f"{url}: could not be downloaded ({why}). {kept}. {REMEDY}"
         raise ConnectionError(msg)
     progress(f"download {part.stem}", part.stat().st_size, part.stat().st_size)
 
 
 def _mend(part: Path) -> None:
-    """Remove pypdl's note on a download where it was cut itself or is not ours; pypdl would never get beyond it."""
+    """Remove pypdl's note on a download where it was cut itself or is not ours.
+
+    pypdl would never get beyond it.
+    """
     note = part.with_name(f"{part.name}.json")
     if not note.exists():
         return

@@ -1,4 +1,4 @@
-"""From a name to an HDF5 file to fill, which gets that name only when it is complete and on the disk."""
+"""New HDF5 files, which get their names only when they are complete and on the disk."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ _FORMATS: Final = {
 def explaining(target: Path) -> Iterator[None]:
     """Turn an error of writing into one that names the file and the remedy.
 
-    RuntimeError is HDF5's own; where several writes of it fail, Python 3.13 wraps the second OSError in a SystemError.
+    RuntimeError is HDF5's own; where several writes of it fail, Python 3.13 wraps the second
+    OSError in a SystemError.
     """
     try:
         yield
     except (OSError, RuntimeError, SystemError) as error:
-        number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None) or errno.EIO
+        number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None)
+        number = number or errno.EIO
         remedy = "name another file by --out, or make the folder writable"
         if number in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             remedy = "a data set needs 190 MB here: make room, or name a file elsewhere by --out"
@@ -45,12 +47,13 @@ def explaining(target: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(target: Path, *, format_of: str = "1.8") -> Iterator[h5py.File]:
-    """Give an HDF5 file to fill, which gets its final name only when it is complete and on the disk.
+    """Give an HDF5 file to fill, which gets its final name when it is complete and on the disk.
 
-    `format_of`: the HDF5 version whose format is written, "1.8" (checksums over all it says about the data; a
-    damaged file is refused where "1.0" lets HDF5 read beyond its memory) or "1.0" (what h5py writes by default).
-    HDF5 writes through a file that Python has opened: a full disk is then an OSError with its number, and the
-    lock on that file tells other processes that somebody still writes it.
+    `format_of`: the HDF5 version whose format is written, "1.8" (checksums over all it says about
+    the data; a damaged file is refused where "1.0" lets HDF5 read beyond its memory) or "1.0"
+    (what h5py writes by default). HDF5 writes through a file that Python has opened: a full disk
+    is then an OSError with its number, and the lock on that file tells other processes that
+    somebody still writes it.
     """
     with explaining(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,7 @@ def replacing(target: Path, *, format_of: str = "1.8") -> Iterator[h5py.File]:
 
 
 def _created(raw: BinaryIO, versions: tuple[int, int]) -> h5py.File:
-    """Return a new HDF5 file in the opened one, without the times that would make equal files differ."""
+    """Return a new HDF5 file in the opened one, without times, which would make files differ."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fileobj_driver(h5py.h5fd.fileobj_driver, raw)
     access.set_libver_bounds(*versions)
@@ -95,7 +98,7 @@ def _claim(target: Path) -> tuple[BinaryIO, Path]:
         name = f".{target.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.part"
         part = target.with_name(name)
         raw = part.open("x+b")
-        with contextlib.suppress(OSError):  # no locks on this file system: for a day nobody removes it either
+        with contextlib.suppress(OSError):  # no locks here: nobody removes it for a day either
             fcntl.flock(raw, fcntl.LOCK_EX)
         if part.exists():  # else somebody took it for a leftover before it was locked
             return raw, part
@@ -105,9 +108,9 @@ def _claim(target: Path) -> tuple[BinaryIO, Path]:
 def sweep(target: Path) -> None:
     """Remove what processes that were killed have left beside the target, of it and of its layouts.
 
-    The lock decides, which the system frees with the process: numbers of processes are used again, and mean
-    nothing across containers.  Some network file systems keep locks within a host, and some keep none; there
-    a file must also be a day old, which nobody needs to write one.
+    The lock decides, which the system frees with the process: numbers of processes are used again,
+    and mean nothing across containers.  Some network file systems keep locks within a host, and
+    some keep none; there a file must also be a day old, which nobody needs to write one.
     """
     for part in target.parent.glob(f".{glob.escape(target.stem)}.*.part"):
         foreign = f".{socket.gethostname()}." not in part.name
@@ -126,7 +129,10 @@ def sweep(target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the new name on the disk; some network file systems cannot, and the file is complete either way."""
+    """Put the new name on the disk.
+
+    Some network file systems cannot, and the file is complete either way.
+    """
     number = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

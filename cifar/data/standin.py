@@ -1,8 +1,9 @@
-"""From a seed to a stand-in for CIFAR-10: images of ten made-up classes, block by block, the same on every machine.
+"""A stand-in for CIFAR-10: images of ten made-up classes from a seed, the same on every machine.
 
-An image mixes the smooth pattern of its class with a smooth pattern that belongs to no class, both shifted at random,
-and adds a brightness and noise. Everything is integer arithmetic on the raw stream of Philox, a bit generator whose
-stream NumPy promises not to change: no float, no BLAS and no distribution of NumPy's, all of which may change.
+An image mixes the smooth pattern of its class with a smooth pattern that belongs to no class, both
+shifted at random, and adds a brightness and noise. Everything is integer arithmetic on the raw
+stream of Philox, a bit generator whose stream NumPy promises not to change: no float, no BLAS and
+no distribution of NumPy's, all of which may change.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ SIDE: Final = 32
 ROW: Final = SIDE * 3  # bytes of one line of an image
 BLOCK: Final = 500  # images made at a time: their int16 sums fit in the cache of one core
 
-# The recipe, tuned so that the set compresses like CIFAR-10 and the lesson's network learns it in part.
+# The recipe, tuned so that the set compresses like CIFAR-10 and the lesson's network learns it
+# in part.
 CELLS: Final = 4  # values of a pattern along each side; between them it is smooth
 LIGHT: Final = 2  # quarters of a pattern's values that its three channels share
 CLUTTER: Final = 64  # patterns that belong to no class
@@ -34,10 +36,10 @@ _PATTERNS, _TRAIN, _VALID = 0, 1, 2
 
 
 def blocks(seed: int, train: int, valid: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Return the stand-in as (name, rows), the rows of each array in order and at most 500 at a time.
+    """Return the stand-in as (name, rows), the rows of each array in order, at most 500 at a time.
 
-    The names are x_train, y_train, x_valid and y_valid; images are (n, 32, 32, 3), labels (n, 1), all uint8.
-    The classes are equally frequent (as far as the counts allow), as in CIFAR-10.
+    The names are x_train, y_train, x_valid and y_valid; images are (n, 32, 32, 3), labels (n, 1),
+    all uint8. The classes are equally frequent (as far as the counts allow), as in CIFAR-10.
     Raises ValueError for a negative seed and for counts that are not positive.
     """
     if seed < 0:
@@ -97,7 +99,7 @@ def _smooth(grid: NDArray[np.int16], axis: int) -> NDArray[np.int16]:
 
 
 def _windows(patterns: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Return a view whose element [pattern, line, 3 * column] is that pattern shifted, as (32, 96)."""
+    """Return a view whose element [pattern, line, 3 * column] is that pattern shifted: (32, 96)."""
     tiled = np.tile(patterns, (1, 2, 2, 1)).reshape(len(patterns), 2 * SIDE, 2 * ROW)
     return sliding_window_view(tiled, (SIDE, ROW), axis=(1, 2))
 

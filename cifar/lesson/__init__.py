@@ -1,1 +1,1 @@
-"""The second product: the lesson, from the runs of its network on each device to the page that tells of them."""
+"""The lesson: its network is trained on each device, and one page tells how that went."""

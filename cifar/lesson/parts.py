@@ -1,4 +1,4 @@
-"""The lesson in its parts: each device trains, evaluates and predicts in processes of its own, then one page tells all.
+"""The lesson in parts: each device trains, evaluates and predicts, then one page tells of all.
 
 This says which commands a part consists of, which of them are still to do, and runs them.
 """
@@ -31,9 +31,10 @@ PREDICTED = 24
 
 @dataclass(frozen=True)
 class Part:
-    """One device's part of the lesson: so many epochs of training into a run folder, then evaluation and prediction.
+    """One device's part of the lesson: training into a run folder, evaluation and prediction.
 
-    `arm` names it on the page: `cpu`, and `cpu#2` where the same device is asked for a second time.
+    `arm` names it on the page: `cpu`, and `cpu#2` where the same device is asked for a second
+    time.
     """
 
     arm: str
@@ -47,15 +48,16 @@ class Part:
         return (self.folder / RUN).exists()
 
     def commands(self, dataset: str, seed: int, *, deterministic: bool) -> list[Command]:
-        """Return what the part consists of, in order: arguments of `cifar`, which can be repeated by hand."""
-        train = ["train", "--device", self.device, "--epochs", str(self.epochs), "--seed", str(seed)]
+        """Return what the part consists of, in order, as arguments of `cifar`."""
+        train = ["train", "--device", self.device]
+        train += ["--epochs", str(self.epochs), "--seed", str(seed)]
         if deterministic:
             train.append("--deterministic")
         train += ["--dataset", dataset, "--out", str(self.folder)]
         return [train, ["evaluate", str(self.folder)], ["predict", str(self.folder)]]
 
     def unfinished(self, dataset: str, seed: int, *, deterministic: bool) -> list[Command]:
-        """Return which commands are still to do: none where the folder holds all that they leave, else all of them."""
+        """Return which commands are still to do: none where the folder holds what they leave."""
         train, *questions = self.commands(dataset, seed, deterministic=deterministic)
         if not self.has_begun:
             return [train, *questions]
@@ -96,7 +98,8 @@ def _numbers(epochs: str, devices: int) -> list[int]:
     texts = epochs.split(",")
     fit = all(re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= MOST_EPOCHS for text in texts)
     if not fit or len(texts) not in {1, devices}:
-        message = f"--epochs {epochs[:40]}: give one number from 1 on, or {devices} with commas between"
+        remedy = f"give one number from 1 on, or {devices} with commas between"
+        message = f"--epochs {epochs[:40]}: {remedy}"
         raise ValueError(message)
     if len(texts) == 1:
         texts *= devices
@@ -109,14 +112,15 @@ def line(command: Command) -> str:
 
 
 def run(command: Command, lock: int) -> int | None:
-    """Run a command in a fresh process, for a process is bound to one device, and return its exit code.
+    """Run a command in a process of its own, bound to one device, and return its exit code.
 
-    None: this process was interrupted meanwhile, and has ended the command.
-    The command holds the lesson's `lock`, an open file's number, too: where this process is killed and the command
-    works on, nobody else begins in the lesson's folder.
+    None: this process was interrupted meanwhile, and has ended the command. The command holds the
+    lesson's `lock`, an open file's number, too: where this process is killed and the command works
+    on, nobody else begins in the lesson's folder.
     """
     arguments = process.python("-m", "cifar", *command)
-    started = subprocess.Popen(arguments, env=process.environment(), pass_fds=(lock,))  # noqa: S603 our own command
+    environment = process.environment()
+    started = subprocess.Popen(arguments, env=environment, pass_fds=(lock,))  # noqa: S603 our own
     try:
         return started.wait()
     except KeyboardInterrupt:
@@ -128,16 +132,17 @@ def run(command: Command, lock: int) -> int | None:
 def other_half(missing_gpu: Unmeasurable | None) -> str:
     """Return a sentence that says what the GPU's half of the lesson would need."""
     if missing_gpu is None:
-        return "Only the CPU was asked for: `cifar lesson --device cpu --device gpu` does both halves."
+        both = "`cifar lesson --device cpu --device gpu`"
+        return f"Only the CPU was asked for: {both} does both halves."
     return f"This is the CPU's half. The GPU's was not run: {missing_gpu}"
 
 
 def write_page(folder: Path, finished: Sequence[Part], data: Path, notes: Sequence[str]) -> Path:
-    """Write the page of parts that are finished, with images of the dataset file `data`, and return its path.
+    """Write the page of finished parts, with images of the dataset file `data`; return its path.
 
     `notes` are sentences that stand at its head. Raises what `page.load` and `dataset.read` raise.
     """
-    from cifar.data import dataset  # noqa: PLC0415 both are slow to import, and needed at the end only
+    from cifar.data import dataset  # noqa: PLC0415 both are slow to import, and needed last
     from cifar.lesson import page  # noqa: PLC0415
 
     trained = []
@@ -146,7 +151,8 @@ def write_page(folder: Path, finished: Sequence[Part], data: Path, notes: Sequen
         results = page.load(part.folder, part.arm)
         facts = results.facts
         trained.append(results)
-        commands += part.commands(facts["dataset"]["path"], facts["seed"], deterministic=facts["deterministic"])
+        path, seed = facts["dataset"]["path"], facts["seed"]
+        commands += part.commands(path, seed, deterministic=facts["deterministic"])
     images, labels = dataset.read(data, "train", 0, SAMPLES)
     predicted, _ = dataset.read(data, "valid", 0, PREDICTED)
     return page.write(

@@ -1,9 +1,9 @@
-"""From a seed, a dataset and a folder to a trained network, epoch by epoch, through any interruption.
+"""A run: the network trained in a folder, epoch by epoch, through any interruption.
 
-A run folder holds `run.json` (what was trained where, and every finished epoch), `history.csv` (the epochs again,
-for a spreadsheet) and `epoch-NN.weights.h5` (Keras's own format: weights and the optimizer's moments).  `run.json`
-is replaced in one step and names the weights that belong to it, so that the folder is at every moment that of a
-whole number of epochs.
+A run folder holds `run.json` (what was trained where, and every finished epoch), `history.csv`
+(the epochs again, for a spreadsheet) and `epoch-NN.weights.h5` (Keras's own format: weights and
+the optimizer's moments).  `run.json` is replaced in one step and names the weights that belong to
+it, so that the folder is at every moment that of a whole number of epochs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 BATCH_SIZE = 250
 _ASK_SECONDS = 20.0
 _DATASET = ("digest", "source", "synthetic", "train", "valid")
-_OURS = re.compile(r"history\.csv|epoch-\d+\.weights\.h5|evaluation\.json|predictions\.(csv|json|png|svg)")
+_OURS = re.compile(
+    r"history\.csv|epoch-\d+\.weights\.h5|evaluation\.json|predictions\.(csv|json|png|svg)",
+)
 """What belongs to a run beside its `run.json`."""
 _PART = ".part.weights.h5"
 _LARGEST = 64 << 20
@@ -60,14 +62,15 @@ class Run:
 
     @property
     def epochs(self) -> list[Row]:
-        """The finished epochs, in order: losses, accuracies, seconds, and digests of order and weights."""
+        """The finished epochs: losses, accuracies, seconds, digests of order and weights."""
         epochs: list[Row] = self.facts["epochs"]
         return epochs
 
     @property
     def weights(self) -> Path | None:
         """The file of the weights after the last finished epoch; None before the first."""
-        return files.inside(self.folder, self.facts["weights"]["file"]) if self.facts["weights"] else None
+        weights = self.facts["weights"]
+        return files.inside(self.folder, weights["file"]) if weights else None
 
     @property
     def steps(self) -> int:
@@ -76,7 +79,7 @@ class Run:
         return len(self.epochs) * an_epoch
 
     def add(self, network: keras.Model, row: Row) -> None:
-        """Add an epoch: first its weights, then the word of it, then nothing older is needed any more."""
+        """Add an epoch: its weights, then the word of it; then nothing older is needed any more."""
         before = self.weights
         path = self.folder / runfolder.weights_name(row["epoch"])
         sha256 = _save(network, path)
@@ -113,14 +116,18 @@ def _save(network: keras.Model, path: Path) -> str:
 
 
 def check_free(folder: Path, *, force: bool = False) -> None:
-    """Raise FileExistsError where `folder` holds anything; with `force`, anything but a run, which may go."""
+    """Raise FileExistsError where `folder` holds anything.
+
+    With `force`, only for anything but a run, which may go.
+    """
     if files.is_unused(folder):
         return
     if not os.path.lexists(folder / RUN):
         message = f"{folder} exists and is no run folder ({RUN} is missing); name another --out"
         raise FileExistsError(message)
     if not force:
-        message = f"{folder} holds a run; continue it with --resume, replace it with --force, or name another --out"
+        remedy = "continue it with --resume, replace it with --force, or name another --out"
+        message = f"{folder} holds a run; {remedy}"
         raise FileExistsError(message)
 
 
@@ -136,10 +143,11 @@ def start(  # noqa: PLR0913 - each is a fact about the run
 ) -> Run:
     """Make the folder of a run that trains the network of `seed` on the dataset file `data`.
 
-    `facts` (JSON) are what the caller knows of the place; of these `fingerprint` must be the same again when the
-    run is resumed.  `force` replaces a run that is there.  Raises what `dataset.describe` and `check_free` raise.
+    `facts` (JSON) are what the caller knows of the place; of these `fingerprint` must be the same
+    again when the run is resumed.  `force` replaces a run that is there.  Raises what
+    `dataset.describe` and `check_free` raise.
     """
-    found = dataset.describe(data)
+    description = dataset.describe(data)
     check_free(folder, force=force)
     begun = Run(
         folder,
@@ -149,7 +157,7 @@ def start(  # noqa: PLR0913 - each is a fact about the run
             "seed": seed,
             "batch_size": BATCH_SIZE,
             "deterministic": deterministic,
-            "dataset": {"path": str(found.path.resolve()), **{name: getattr(found, name) for name in _DATASET}},
+            "dataset": _trained_on(description),
             **_network(seed),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             **(facts or {}),
@@ -165,6 +173,12 @@ def start(  # noqa: PLR0913 - each is a fact about the run
     return begun
 
 
+def _trained_on(description: dataset.Description) -> dict[str, Any]:
+    """What a run says of the dataset's file that it is trained on."""
+    facts = {name: getattr(description, name) for name in _DATASET}
+    return {"path": str(description.path.resolve()), **facts}
+
+
 def _network(seed: int) -> dict[str, Any]:
     """What is to be known of the network of `seed` before it is trained."""
     network = model.build(seed)
@@ -178,34 +192,38 @@ def _network(seed: int) -> dict[str, Any]:
 def load(folder: Path) -> Run:
     """The run in `folder`.
 
-    FileNotFoundError where there is none; ValueError where its file is damaged, does not fit its schema, or contradicts
-    itself: with the field at fault and the remedy.
+    FileNotFoundError where there is none; ValueError where its file is damaged, does not fit its
+    schema, or contradicts itself: with the field at fault and the remedy.
     """
     return Run(folder, runfolder.read(folder))
 
 
 def check_dataset(run: Run, path: str | os.PathLike[str] | None = None) -> Path:
-    """The file that the run was trained on, or `path` where that holds the same; ValueError where it does not."""
+    """The file that the run was trained on, or `path`; ValueError where it holds something else."""
     path = Path(run.facts["dataset"]["path"] if path is None else path)
-    found = dataset.describe(path)
-    if found.digest != run.facts["dataset"]["digest"]:
+    description = dataset.describe(path)
+    trained_on = run.facts["dataset"]
+    if description.digest != trained_on["digest"]:
         message = (
-            f"{run.folder} was trained on another dataset (digest {run.facts['dataset']['digest'][:12]}) than {path} "
-            f"holds ({found.digest[:12]}); name that file with --dataset"
+            f"{run.folder} was trained on another dataset "
+            f"(digest {trained_on['digest'][:12]}) than {path} holds "
+            f"({description.digest[:12]}); name that file with --dataset"
         )
         raise ValueError(message)
     for name in _DATASET:
-        if getattr(found, name) != run.facts["dataset"][name]:
+        value = getattr(description, name)
+        if value != trained_on[name]:
             message = (
-                f"{run.folder / RUN} contradicts {path}, which has the same digest: dataset.{name} is not "
-                f"{getattr(found, name)}; bring {RUN} back from a copy, or train anew with --force"
+                f"{run.folder / RUN} contradicts {path}, which has the same digest: "
+                f"dataset.{name} is not {value}; "
+                f"bring {RUN} back from a copy, or train anew with --force"
             )
             raise ValueError(message)
     return path
 
 
 def check_place(run: Run, fingerprint: Mapping[str, Any]) -> None:
-    """Raise ValueError where the run began with other versions or on another kind of node than this."""
+    """Raise ValueError where the run began with other versions, or on another kind of node."""
     before = run.facts.get("fingerprint", {})
     changed = [
         f"{name} was {before.get(name)} and is {fingerprint.get(name)}"
@@ -213,15 +231,18 @@ def check_place(run: Run, fingerprint: Mapping[str, Any]) -> None:
         if before.get(name) != fingerprint.get(name)
     ]
     if changed:
-        message = f"{run.folder} cannot be resumed with the same result: {'; '.join(changed)}; begin anew with --force"
+        reasons = "; ".join(changed)
+        what = f"{run.folder} cannot be resumed with the same result"
+        message = f"{what}: {reasons}; begin anew with --force"
         raise ValueError(message)
 
 
 def restored(run: Run) -> keras.Model:
     """The run's network, ready to train, as it was after the last finished epoch.
 
-    Raises ValueError (with the file and the remedy) where this version builds another network than the run's, and
-    for weights that are missing, cut short or changed, or are not those of the last epoch.
+    Raises ValueError (with the file and the remedy) where this version builds another network than
+    the run's, and for weights that are missing, cut short or changed, or are not those of the last
+    epoch.
     """
     seed = run.facts["seed"]
     network = training.prepare(model.build(seed))
@@ -239,24 +260,34 @@ def restored(run: Run) -> keras.Model:
         message = f"{path} {reason}; {_REMEDY}"
         raise ValueError(message)
     _load_weights(path, network)
-    if model.digest(network) != run.epochs[-1]["weights"] or int(network.optimizer.iterations.numpy()) != run.steps:
-        message = f"{path} holds other weights than those after epoch {len(run.epochs)} of {RUN}; {_REMEDY}"
+    steps = int(network.optimizer.iterations.numpy())
+    if model.digest(network) != run.epochs[-1]["weights"] or steps != run.steps:
+        expected = f"those after epoch {len(run.epochs)} of {RUN}"
+        message = f"{path} holds other weights than {expected}; {_REMEDY}"
         raise ValueError(message)
     _set_masks(run, network)
     return network
 
 
 def _same_network(facts: Mapping[str, Any], built: Mapping[str, Any]) -> bool:
-    """Whether a run's facts are of the network that is built here, but for the names that Keras numbers."""
-    unnamed = [
-        [{**layer, "name": "", "shape": list(layer["shape"])} for layer in of["layers"]] for of in (facts, built)
-    ]
-    return all(facts[name] == built[name] for name in ("initial_weights", "flop")) and unnamed[0] == unnamed[1]
+    """Whether a run's facts are of the network that is built here, but for its layers' names."""
+    if facts["initial_weights"] != built["initial_weights"] or facts["flop"] != built["flop"]:
+        return False
+    return _unnamed(facts["layers"]) == _unnamed(built["layers"])
+
+
+def _unnamed(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers without their names, which Keras numbers, and with shapes as JSON has them."""
+    return [{**layer, "name": "", "shape": list(layer["shape"])} for layer in layers]
 
 
 def _load_weights(path: Path, network: keras.Model) -> None:
-    """Load a file of Keras's; ValueError for one that leads elsewhere or holds anything but weights of this network."""
-    shapes = {tuple(variable.shape) for variable in (*network.trainable_variables, *network.optimizer.variables)}
+    """Load a file of Keras's.
+
+    ValueError for one that leads elsewhere or holds anything but weights of this network.
+    """
+    variables = (*network.trainable_variables, *network.optimizer.variables)
+    shapes = {tuple(variable.shape) for variable in variables}
     try:
         with h5py.File(path, "r") as file:
             _check_group(file, shapes, depth=0)
@@ -268,7 +299,10 @@ def _load_weights(path: Path, network: keras.Model) -> None:
 
 
 def _check_group(group: h5py.Group, shapes: Collection[tuple[int, ...]], *, depth: int) -> None:
-    """Raise ValueError unless all in `group` lies in this file, and each dataset is numbers in one of `shapes`."""
+    """Raise ValueError unless all in `group` lies in this file.
+
+    Each of its datasets must be numbers in one of `shapes`.
+    """
     if depth > _DEEPEST or len(group) > _MOST:
         message = "it is nested deeper, or has more parts, than a network"
         raise ValueError(message)
@@ -288,22 +322,21 @@ def _check_group(group: h5py.Group, shapes: Collection[tuple[int, ...]], *, dept
 
 
 def _set_masks(run: Run, network: keras.Model) -> None:
-    """Set the state of each dropout's random numbers: its seed, and how many masks were drawn, one a step."""
+    """Set the state of each dropout's random numbers: its seed, and its masks, one a step."""
     drawn = run.facts["weights"]["masks"]
-    expected = [[int(variable.numpy()[0]), run.steps] for variable in network.non_trainable_variables]
+    states = network.non_trainable_variables
+    expected = [[int(variable.numpy()[0]), run.steps] for variable in states]
     if drawn != expected:
-        message = (
-            f"{run.folder / RUN}: weights.masks are not those after {run.steps} steps from seed {run.facts['seed']}"
-        )
-        message += f"; {_REMEDY}"
+        begun = f"{run.steps} steps from seed {run.facts['seed']}"
+        message = f"{run.folder / RUN}: weights.masks are not those after {begun}; {_REMEDY}"
         raise ValueError(message)
-    for variable, state in zip(network.non_trainable_variables, drawn, strict=True):
+    for variable, state in zip(states, drawn, strict=True):
         variable.assign(state)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone, and remove what one that was killed has left half written."""
+    """Hold the folder for this process alone, and remove what a killed one left half written."""
     with files.held(folder, "training"):
         files.sweep(folder)
         for part in folder.glob(f".????????{_PART}"):
@@ -325,12 +358,13 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
     watch: Watch = lambda _what, call: call,
     progress: dataset.Progress = dataset.silent,
 ) -> Iterator[Row]:
-    """Train until the run has `epochs` epochs or, sooner, `until` validation accuracy; gives each as it is finished.
+    """Train until the run has `epochs` epochs or `until` validation accuracy; give each epoch.
 
-    It runs on the device in scope; `wait()` returns when that device has finished, `joules()` the energy used so far
-    (None: not measurable), and `watch(what, call)` a `call` that does the same and is looked at.  Each epoch is in the
-    folder before it is given.  Raises what `restored` and `check_dataset` raise, and ValueError for a loss that is no
-    finite number, which leaves the epoch out.
+    It runs on the device in scope; `wait()` returns when that device has finished, `joules()` the
+    energy used so far (None: not measurable), and `watch(what, call)` a `call` that does the same
+    and is looked at.  Each epoch is in the folder before it is given.  Raises what `restored` and
+    `check_dataset` raise, and ValueError for a loss that is no finite number, which leaves the
+    epoch out.
     """
     path = check_dataset(run, data)
     network = restored(run)
@@ -344,28 +378,36 @@ def train(  # noqa: PLR0913 - what, how long, and how it is watched
             one_step, feed, f"epoch {len(run.epochs) + 1}/{epochs}", wait, joules, progress
         )
         begin = time.perf_counter()
-        row["val_loss"], row["val_accuracy"] = training.evaluate(probabilities, training.take(valid, len(valid)))
+        batches = training.take(valid, len(valid))
+        row["val_loss"], row["val_accuracy"] = training.evaluate(probabilities, batches)
         row["val_seconds"] = time.perf_counter() - begin
         row |= {"order": feed.digest(), "weights": model.digest(network)}
-        if not math.isfinite(row["loss"] + row["val_loss"]):
-            message = f"epoch {row['epoch']} of {run.folder} has the loss {row['loss']}: train with another --seed"
-            raise ValueError(message)
+        _check_loss(run, row)
         run.add(network, row)
         yield row
         feed.on_epoch_end()
 
 
+def _check_loss(run: Run, row: Row) -> None:
+    """Raise ValueError for an epoch whose loss is no finite number."""
+    if not math.isfinite(row["loss"] + row["val_loss"]):
+        epoch = f"epoch {row['epoch']} of {run.folder}"
+        message = f"{epoch} has the loss {row['loss']}: train with another --seed"
+        raise ValueError(message)
+
+
 def _pass_over(run: Run, feed: DataGenerator) -> None:
-    """Let `feed` be as after the finished epochs; ValueError where one of them had other batches than it gives."""
+    """Let `feed` be as after the finished epochs; ValueError where they had other batches."""
     for done in run.epochs:
         if feed.digest() != done["order"]:
-            message = f"{run.folder / RUN}: epoch {done['epoch']} had other batches than this version draws; {_REMEDY}"
+            epoch = f"{run.folder / RUN}: epoch {done['epoch']}"
+            message = f"{epoch} had other batches than this version draws; {_REMEDY}"
             raise ValueError(message)
         feed.on_epoch_end()
 
 
 def reached(run: Run, until: float | None) -> bool:
-    """Whether a finished epoch of the run has a validation accuracy of `until` or more; False for None."""
+    """Whether a finished epoch has a validation accuracy of `until` or more; False for None."""
     return until is not None and any(row["val_accuracy"] >= until for row in run.epochs)
 
 
@@ -377,8 +419,10 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
     joules: Callable[[], float | None],
     progress: dataset.Progress,
 ) -> Row:
-    """Train on every batch once; mean loss and accuracy before each step, seconds and joules until the device is done.
+    """Train on every batch once.
 
+    The result has the mean loss and accuracy before each step, and the seconds and joules until
+    the device is done.
     The energy is asked for now and then, too, so that no counter of it wraps around twice.
     """
     before, asked = joules(), 0.0
@@ -390,7 +434,8 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
             wait()
         seconds = time.perf_counter() - begin
         first = first or seconds
-        progress(f"{what}, {sum(size for *_, size in counted) / seconds:,.0f} images/s", index, len(feed))
+        images_done = sum(size for *_, size in counted)
+        progress(f"{what}, {images_done / seconds:,.0f} images/s", index, len(feed))
         if seconds - asked > _ASK_SECONDS:
             joules()
             asked = seconds
@@ -402,16 +447,26 @@ def _one_epoch(  # noqa: PLR0913, PLR0917 - as `train`
         "seconds": seconds,
         "first_step_seconds": first,
         "images_per_second": feed.images / seconds,
-        # A counter that stands still counts nothing.
-        "joules": after - before if before is not None and after is not None and after > before else None,
+        "joules": _used(before, after),
         "loss": sum(float(loss) * size for loss, _, size in counted) / feed.images,
         "accuracy": sum(float(hits) for _, hits, _ in counted) / feed.images,
     }
 
 
+def _used(before: float | None, after: float | None) -> float | None:
+    """Joules between two readings of a counter; None where it cannot be read, or stands still."""
+    if before is None or after is None or after <= before:
+        return None
+    return after - before
+
+
 def _sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file of weights; ValueError for a pipe or device, or a file far larger than weights are."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 a descriptor
+    """SHA-256 (hex) of a file of weights.
+
+    ValueError for a pipe or device, or a file far larger than weights are.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 it has no path
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             message = f"{path} is no file of this network's weights; {_REMEDY}"
