@@ -19,10 +19,12 @@ from rich.console import Console
 
 from cifar import cli
 from cifar.backend import survey
+from cifar.backend.missing import GpuFacts
 from cifar.cli import data as data_command
 from cifar.cli import train as train_command
 from cifar.data import dataset
 from cifar.record import files
+from cifar.record.unmeasurable import Unmeasurable
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,20 @@ def test_devices(capsys):
     assert "tensorflow" in printed
     if reason := survey.take().missing_gpu:
         assert f"No GPU: {reason}" in printed
+
+
+@pytest.mark.parametrize("listed", ["one of two", "none"])
+def test_a_gpu_that_is_lost(capsys, monkeypatch, listed):
+    """A GPU of which nothing can be told stands with the reason where its model would."""
+    lost = Unmeasurable("GPU is lost", "reset it")
+    gpus = lost if listed == "none" else [{"name": "NVIDIA H100", "memory_bytes": 80 << 30}, lost]
+    monkeypatch.setattr("cifar.node.gpus.nvidia", lambda: {"gpus": gpus})
+    monkeypatch.setattr("cifar.backend.survey.observe", lambda: GpuFacts(gpus=("GPU:0", "GPU:1"), computes=True))
+    assert cifar("devices") == 0
+    printed = capsys.readouterr().out
+    assert "GPU is lost" in next(line for line in printed.splitlines() if "gpu:1" in line)
+    assert "None" not in printed
+    assert ("80.0 GiB" in printed) is (listed == "one of two")
 
 
 def test_data_info(tiny, capsys):

@@ -46,10 +46,10 @@ def _devices(_options: argparse.Namespace) -> int:
     table.add_row("cpu", _fact(node["cpu_model"]), allotted, _gibibytes(node["memory_bytes"]))
     listed = gpus.nvidia()["gpus"]
     if facts.computes:
-        for number, gpu in enumerate(listed if isinstance(listed, list) else [{}] * len(facts.gpus)):
-            known = {} if isinstance(gpu, Unmeasurable) else gpu
-            name, memory = known.get("name"), known.get("memory_bytes")
-            table.add_row(f"gpu:{number}" if number else "gpu", _fact(name), "", _gibibytes(memory))
+        for number, gpu in enumerate(listed if isinstance(listed, list) else [listed] * len(facts.gpus)):
+            known = {"name": gpu} if isinstance(gpu, Unmeasurable) else gpu
+            memory = _gibibytes(known.get("memory_bytes"))
+            table.add_row(f"gpu:{number}" if number else "gpu", _fact(known.get("name")), "", memory)
     console().print(table)
     if facts.computes:
         print("A GPU computes here: --device gpu uses it, --device cpu does not.")

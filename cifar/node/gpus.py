@@ -98,7 +98,8 @@ def finders(nvml: ModuleType, visible: str | None) -> list[Callable[[], object]]
 
 def _visible(nvml: ModuleType, name: str) -> object:
     """The GPU that is called `name` in CUDA_VISIBLE_DEVICES, by its number or its UUID."""
-    return _numbered(nvml, int(name)) if name.isdigit() else _named(nvml, name)
+    is_number = name.isascii() and name.isdecimal() and len(name) < 10  # noqa: PLR2004 - more than a node has GPUs
+    return _numbered(nvml, int(name)) if is_number else _named(nvml, name)
 
 
 def _count(nvml: ModuleType) -> int:

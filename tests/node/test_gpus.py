@@ -158,13 +158,14 @@ class TestNvidia:
         assert found["gpus"][0] == Unmeasurable("GPU is lost", "reset the GPU or reboot the node")
         assert found["gpus"][1]["name"] == "NVIDIA H100 at index 1"
 
-    def test_a_name_that_no_gpu_has(self):
+    @pytest.mark.parametrize("name", ["GPU-9", "\N{SUPERSCRIPT TWO}", "9" * 5000, "1_0"])
+    def test_a_name_that_no_gpu_has(self, name):
         """A wrong CUDA_VISIBLE_DEVICES is no broken GPU: the remedy is the variable."""
 
         def handle(_):
             raise pynvml.NVMLError_NotFound
 
-        found = gpus.nvidia("gpu", nvml(nvmlDeviceGetHandleByUUID=handle), {"CUDA_VISIBLE_DEVICES": "GPU-9"})
+        found = gpus.nvidia("gpu", nvml(nvmlDeviceGetHandleByUUID=handle), {"CUDA_VISIBLE_DEVICES": name})
         assert "set CUDA_VISIBLE_DEVICES" in found["gpus"][0].remedy
 
     def test_a_name_cut_short(self):
