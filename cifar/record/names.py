@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def parameters(workload: str) -> dict[str, str]:
     return {key: value for key, _, value in parts}
 
 
+def size(text: str | None) -> int | None:
+    """Return the size that a parameter says, such as a batch's; None where it is no whole number above 0."""
+    if text is None or not re.fullmatch("[1-9][0-9]{0,11}", text):
+        return None
+    return int(text)
+
+
 def words(workload: str) -> str:
     """Return a workload's name in words, `Forward, batch 250, input on the host`; the name itself if it is new."""
     if workload in WORDS:
@@ -60,12 +68,13 @@ def words(workload: str) -> str:
             name = f"Generators to choose from: {by}"
         case "peer_tensors", {"by": by}:
             name = f"Generators to choose from, bytes as tensors: {by}"
-        case "peer_training" | "peer_forward" as family, {"by": by, **rest}:
+        case "peer_training" | "peer_forward" as family, {"by": by, **rest} if rest.keys() <= {"batch"}:
             batch = f", batch {rest['batch']}" if rest else ""
             name = f"Frameworks to choose from, {family.removeprefix('peer_')}{batch}: {by}"
         case family, sizes if family.startswith("growth_"):
-            numbers = (f"{key} {int(value):,}" if value.isdigit() else f"{key} {value}" for key, value in sizes.items())
-            name = f"Growth: {', '.join(numbers)}"
+            numbers = ((key, value, size(value)) for key, value in sizes.items())
+            shown = (f"{key} {value}" if number is None else f"{key} {number:,}" for key, value, number in numbers)
+            name = f"Growth: {', '.join(shown)}"
         case family, {"rung": rung} if family.startswith("ladder_"):
             name = f"Ladder, {family.removeprefix('ladder_')}: {rung}"
         case _:
@@ -84,9 +93,9 @@ def in_order(workloads: Iterable[str]) -> list[str]:
     names = list(workloads)
     came = list(dict.fromkeys(map(series, names)))
 
-    def key(workload: str) -> tuple[int, int, float]:
-        family, batch = workload.partition("[")[0], parameters(workload).get("batch", "")
+    def key(workload: str) -> tuple[int, int, int]:
+        family, batch = workload.partition("[")[0], size(parameters(workload).get("batch"))
         place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-        return place, came.index(series(workload)), float(batch) if batch.isdigit() else 0.0
+        return place, came.index(series(workload)), batch or 0
 
     return sorted(names, key=key)

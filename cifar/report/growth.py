@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cifar.record.names import parameters
+from cifar.record.names import parameters, size
 from cifar.report.comparison import estimate
 
 if TYPE_CHECKING:
@@ -47,18 +47,20 @@ def curves(arm: Arm) -> dict[str, Curve]:
         if results[0].family in TITLES:
             axis, title = TITLES[results[0].family]
             rest = parameters(workload)
-            size = int(rest.pop(axis))
+            number = size(rest.pop(axis, None))
+            if number is None:
+                continue  # somebody's own workload, which has no size
             name = ", ".join([title, *(f"{key} {value}" for key, value in rest.items())])
-            measured.setdefault(name, {}).setdefault(size, []).extend(results)
+            measured.setdefault(name, {}).setdefault(number, []).extend(results)
     return {name: _curve(dict(sorted(sizes.items()))) for name, sizes in measured.items() if len(sizes) > 1}
 
 
 def _curve(sizes: dict[int, list[Result]]) -> Curve:
     """A curve from the results at each size."""
     seconds, peaks = [], []
-    for size, results in sizes.items():
+    for number, results in sizes.items():
         speed = estimate(results).value
-        seconds.append(size / speed if results[0].images else 1 / speed)
+        seconds.append(number / speed if results[0].images else 1 / speed)
         peaks.append([result.memory["host_peak_bytes"] for result in results])
     if any(peak is None for at_size in peaks for peak in at_size):
         return Curve(tuple(sizes), tuple(seconds), ())

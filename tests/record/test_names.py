@@ -41,3 +41,13 @@ def test_workloads_have_an_order() -> None:
         *("forward[batch=32,input=host]", "forward[batch=1,input=device]", "training[feed=memory]"),
     ]
     assert in_order(names) == [names[5], names[3], names[2], names[4], names[1], names[0]]
+
+
+@pytest.mark.parametrize(
+    "workload",
+    ["peer_training[by=jax,size=3]", "new[batch=all]", "new[batch=\N{SUPERSCRIPT TWO}]", f"new[batch={'9' * 200}]"],
+)
+def test_names_that_nobody_has_seen(workload: str) -> None:
+    """A workload of somebody's own has its name in words, and a place in the order."""
+    assert words(workload) == workload
+    assert in_order([workload, "forward[batch=1,input=host]"]) == ["forward[batch=1,input=host]", workload]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifar.record.names import FAMILIES, parameters, series, words
+from cifar.record.names import FAMILIES, parameters, series, size, words
 from cifar.report import drawing
 from cifar.report.arms import by_workload
 from cifar.report.comparison import estimate
@@ -49,9 +49,9 @@ def draw(arms: Mapping[str, Arm]) -> Figure:
         for panel, (title, workloads) in zip(axes, panels.items(), strict=False):
             panel.set_title(title)
             if _have_batches(workloads):
-                _by_batch(panel, speeds, workloads)
+                _by_batch(panel, speeds, workloads, list(arms))
             else:
-                _by_name(panel, speeds, workloads)
+                _by_name(panel, speeds, workloads, list(arms))
         legend(figure, list(arms))
     return figure
 
@@ -83,20 +83,20 @@ def _panels(workloads: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _have_batches(workloads: Sequence[str]) -> bool:
-    """Whether the speeds of a panel stand against batch size; peers stand side by side."""
+    """Whether the speeds of a panel stand against batch size; peers, and workloads without one, stand side by side."""
     if workloads[0].startswith("peer_"):
         return False
-    return any("batch" in parameters(workload) for workload in workloads)
+    return all(_batch(workload) for workload in workloads)
 
 
-def _by_batch(axes: Axes, speeds: Speeds, workloads: Sequence[str]) -> None:
+def _by_batch(axes: Axes, speeds: Speeds, workloads: Sequence[str], arms: Sequence[str]) -> None:
     """Images/s against batch size, a line a series and an arm; of several the first is filled, and all are named."""
     names = list(dict.fromkeys(map(series, workloads)))
     batches = sorted({_batch(workload) for workload in workloads})
     unit = 0.09 * (math.log2(batches[-1] / batches[0]) + 1.8)
     for order, name in enumerate(names):
         members = [workload for workload in workloads if series(workload) == name]
-        below = _series(axes, speeds, members, order, unit)
+        below = _series(axes, speeds, members, arms, order=order, unit=unit)
         if len(names) > 1:
             label = ", ".join(parameters(name).values())
             axes.annotate(label, below, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=8)
@@ -108,13 +108,14 @@ def _by_batch(axes: Axes, speeds: Speeds, workloads: Sequence[str]) -> None:
 
 
 def _batch(workload: str) -> int:
-    """The batch size in a workload's name."""
-    return int(parameters(workload)["batch"])
+    """The batch size in a workload's name; 0 where it has none."""
+    return size(parameters(workload).get("batch")) or 0
 
 
-def _series(axes: Axes, speeds: Speeds, workloads: Sequence[str], order: int, unit: float) -> tuple[float, float]:
+def _series(  # noqa: PLR0913 - what, where and in which order
+    axes: Axes, speeds: Speeds, workloads: Sequence[str], arms: Sequence[str], *, order: int, unit: float
+) -> tuple[float, float]:
     """One series, a line an arm, a little right of those before it in `order`; returns where its name has room."""
-    arms = _arms(speeds)
     ends, lowest = [], []
     for index, arm in enumerate(arms):
         measured = [workload for workload in workloads if arm in speeds[workload]]
@@ -129,16 +130,15 @@ def _series(axes: Axes, speeds: Speeds, workloads: Sequence[str], order: int, un
     return max(ends), min(lowest)
 
 
-def _by_name(axes: Axes, speeds: Speeds, workloads: Sequence[str]) -> None:
+def _by_name(axes: Axes, speeds: Speeds, workloads: Sequence[str], arms: Sequence[str]) -> None:
     """Images/s of workloads without a batch size in their names, side by side."""
-    arms = _arms(speeds)
     for index, arm in enumerate(arms):
         at = [place for place, workload in enumerate(workloads) if arm in speeds[workload]]
         estimates = [speeds[workloads[place]][arm] for place in at]
         _points(axes, at, estimates, index, slot=0.7 / max(2, len(arms)), arms=len(arms), joined=False)
     names = [_short(workload) for workload in workloads]
-    width, size = (14, 9.5) if len(names) <= MOST_WIDE else (max(6, 60 // len(names)), 8)
-    axes.set_xticks(range(len(names)), [textwrap.fill(name, width) for name in names], fontsize=size)
+    width, points = (14, 9.5) if len(names) <= MOST_WIDE else (max(6, 60 // len(names)), 8)
+    axes.set_xticks(range(len(names)), [textwrap.fill(name, width) for name in names], fontsize=points)
     axes.set_xlim(-0.6, len(workloads) - 0.4)
     log_speeds(axes, "y")
 
@@ -147,11 +147,6 @@ def _short(workload: str) -> str:
     """A workload in words, without those that all of a panel begin with."""
     name = words(workload)
     return name.partition(": ")[2] or name.partition(", ")[2] or name
-
-
-def _arms(speeds: Speeds) -> list[str]:
-    """The names of the arms that have any speed."""
-    return list(dict.fromkeys(name for sides in speeds.values() for name in sides))
 
 
 def _points(  # noqa: PLR0913 - what, where and how, nothing that could be one

@@ -66,3 +66,24 @@ def test_a_single_exact_speed_has_room_around_it(write: Write, tmp_path: Path) -
     write(tmp_path, workloads={"training[feed=memory]": (10, 1.0)}, noise=0, shift=0)
     (axes,) = speed.draw(grouped(load(tmp_path))).axes
     assert axes.get_ylim() == pytest.approx((5, 20))
+
+
+def test_colour_is_that_of_the_legend(write: Write, tmp_path: Path) -> None:
+    """An arm has the colour that the legend gives it, also where the first workload lacks the arms before it."""
+    write(tmp_path, "cpu", workloads={"forward[batch=1,input=host]": (1, 0.1)})
+    write(tmp_path, "gpu", workloads={"training[by=new]": (10, 0.01), "forward[batch=1,input=host]": (1, 0.01)})
+    figure = speed.draw(grouped(load(tmp_path)))
+    legend = {handle.get_label(): handle.get_color() for handle in figure.legends[0].legend_handles}
+    colours = {axes.get_title(loc="left"): set() for axes in figure.axes}
+    for axes in figure.axes:
+        colours[axes.get_title(loc="left")] = {line.get_color() for line in axes.lines if len(line.get_xdata())}
+    assert colours == {"Training": {legend["gpu"]}, "Forward, input on the host": set(legend.values())}
+
+
+@pytest.mark.parametrize("batch", ["all", "0", "\N{SUPERSCRIPT TWO}", "1e3"])
+def test_batch_that_is_no_number(write: Write, tmp_path: Path, batch: str) -> None:
+    """A workload of somebody's own whose batch is a word, or that has none, stands beside the others by its name."""
+    workloads = {f"mine[batch={batch}]": (10, 0.1), "generator[by=mine]": (10, 0.1), "generator[batch=32]": (10, 0.1)}
+    write(tmp_path, workloads=workloads)
+    titles = [axes.get_title(loc="left") for axes in speed.draw(grouped(load(tmp_path))).axes]
+    assert titles == ["Generator", f"mine[batch={batch}]"]
