@@ -419,7 +419,7 @@ def test_planted_links_are_replaced(run, tmp_path):
 @pytest.mark.parametrize("command", [["evaluate"], ["train", "--resume", "--out"]])
 def test_weights_cut_short(run, capsys, monkeypatch, command):
     """Weights that were cut short are named, and nothing is written over."""
-    from cifar.backend import tensorflow  # noqa: PLC0415 - heavy
+    from cifar.backend import tensorflow
 
     weights = run / "epoch-02.weights.h5"
     weights.write_bytes(weights.read_bytes()[:5000])

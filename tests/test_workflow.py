@@ -49,5 +49,5 @@ def test_no_standin_is_signed(tmp_path, oci, sif, signed):
     (tmp_path / "dist").mkdir()
     for form, standin in (("oci", oci), ("sif", sif)):
         (tmp_path / f"dist/cifar-bench-cpu.{form}.json").write_text(json.dumps({"stand-in": standin}))
-    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)  # noqa: S607
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)
     assert (done.returncode == 0) is signed

@@ -78,7 +78,7 @@ def claim(device: str, threads: int | None = None) -> tensorflow.Device:
         raise ValueError(message)
     # CUDA's own order is "fastest first"; that of the bus is NVML's and nvidia-smi's too.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    from cifar.backend import tensorflow  # noqa: PLC0415 - heavy
+    from cifar.backend import tensorflow
 
     return tensorflow.claim(device, number, threads)
 

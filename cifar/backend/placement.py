@@ -31,10 +31,10 @@ class Audit:
         another device, or none was seen at all.
         """
 
-        def watched(*arguments: Any) -> Any:  # noqa: ANN401 those of `call`
+        def watched(*arguments: Any) -> Any:
             if what in self.operations:
                 return call(*arguments)
-            from cifar.backend import tensorflow  # noqa: PLC0415 - heavy
+            from cifar.backend import tensorflow
 
             result, executed = tensorflow.executed(lambda: call(*arguments))
             self.operations[what] = dict(Counter(device for device, _ in executed))
@@ -60,7 +60,7 @@ def watch_results(kind: str) -> Callable[[str, Callable[..., Any]], Callable[...
     """
 
     def watch(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*arguments: Any) -> Any:  # noqa: ANN401 those of `call`
+        def watched(*arguments: Any) -> Any:
             result = call(*arguments)
             places = {place for array in _arrays(result) for place in _places(array)}
             if places != {kind}:
@@ -73,7 +73,7 @@ def watch_results(kind: str) -> Callable[[str, Callable[..., Any]], Callable[...
     return watch
 
 
-def _arrays(result: Any) -> list[Any]:  # noqa: ANN401 arrays, lists and tuples of them
+def _arrays(result: Any) -> list[Any]:
     """The arrays in what a call returned."""
     if not isinstance(result, list | tuple):
         return [result]
@@ -83,7 +83,7 @@ def _arrays(result: Any) -> list[Any]:  # noqa: ANN401 arrays, lists and tuples 
     return arrays
 
 
-def _places(array: Any) -> set[str]:  # noqa: ANN401
+def _places(array: Any) -> set[str]:
     """The kinds of devices that hold an array of JAX, which names them, or of PyTorch, which has one."""
     kinds = {place.platform for place in array.devices()} if hasattr(array, "devices") else {array.device.type}
     return {"gpu" if kind == "cuda" else str(kind) for kind in kinds}

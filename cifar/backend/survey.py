@@ -113,7 +113,7 @@ _STEP = "cifar: "
 
 def report_trial() -> None:
     """Print one line with a JSON object of `GpuFacts` for each step that went well; run in a process of its own."""
-    from cifar.backend import device, tensorflow  # noqa: PLC0415 - heavy
+    from cifar.backend import device, tensorflow
 
     gpus = tensorflow.physical_gpus()
     _report({"cuda_build": tensorflow.is_built_with_cuda(), "gpus": gpus})

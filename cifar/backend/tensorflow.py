@@ -196,7 +196,7 @@ _NO_WORK = {"_Arg", "_Retval", "_Send", "_Recv", "_HostSend", "_HostRecv", "Cons
 
 def executed(call: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
     """Return what `call` returns, and device and name of each operation in the compiled functions that it executed."""
-    from tensorflow.python.eager import context  # noqa: PLC0415 - TensorFlow has no public name for it
+    from tensorflow.python.eager import context  # there is no public name for it
 
     here = context.context()
     here.enable_run_metadata()
@@ -232,9 +232,9 @@ def is_built_with_cuda() -> bool:
 
 def software() -> dict[str, Any]:
     """Return the versions and settings of everything that computes."""
-    import h5py  # noqa: PLC0415 - as heavy as the rest
-    import keras  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415
+    import h5py
+    import keras
+    import numpy as np
 
     build = tf.sysconfig.get_build_info()
     no_cuda = Unmeasurable("this TensorFlow was built without CUDA")
@@ -266,7 +266,7 @@ def software() -> dict[str, Any]:
 def _onednn() -> bool | Unmeasurable:
     """Whether TensorFlow's operations run on oneDNN, which it decides by the processor's features."""
     try:
-        from tensorflow.python.util import _pywrap_util_port as port  # noqa: PLC0415
+        from tensorflow.python.util import _pywrap_util_port as port
     except ImportError as error:
         return Unmeasurable(f"this TensorFlow does not say: {error}")
     return bool(port.IsMklEnabled())

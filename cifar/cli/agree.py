@@ -33,7 +33,7 @@ _LARGEST = 64 << 20
 """Bytes of a side's numbers at most; the network's gradients in float64 have 6 MB."""
 
 
-def add_agree(commands: Any) -> None:  # noqa: ANN401
+def add_agree(commands: Any) -> None:
     """`cifar agree`."""
     parser = commands.add_parser("agree", help="whether two devices, backends or precisions compute the same")
     parser.set_defaults(command=_agree)
@@ -72,7 +72,7 @@ def _agree(options: argparse.Namespace) -> int:
 
 def _parsed(side: str) -> tuple[str, str, str]:
     """Backend, device and precision of a side; ValueError for what names none, or a backend that is not installed."""
-    from cifar.backend.device import number_of  # noqa: PLC0415
+    from cifar.backend.device import number_of
 
     place, _, precision = side.partition("@")
     backend, _, device = place.partition(":")
@@ -93,15 +93,15 @@ def _computed(side: str, path: Path, data: Path, run: Path | None) -> int:
     """Let a fresh process compute a side into `path`, for a process is bound to one device; its exit code."""
     command = process.python("-m", "cifar", "agree", side, "--out", str(path), "--dataset", str(data))
     command += [] if run is None else ["--run", str(run)]
-    done = subprocess.run(command, env=process.environment(), check=False, stdout=subprocess.DEVNULL)  # noqa: S603 our own
+    done = subprocess.run(command, env=process.environment(), check=False, stdout=subprocess.DEVNULL)
     return done.returncode
 
 
 def _task(data: Path, folder: Path | None) -> tuple[Any, Any, Any, str]:
     """Weights, images and labels of the batch, and a digest of all three."""
-    from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.workload import model  # noqa: PLC0415
-    from cifar.workload.generator import DataGenerator  # noqa: PLC0415
+    from cifar.lesson import run as runs
+    from cifar.workload import model
+    from cifar.workload.generator import DataGenerator
 
     if folder is None:
         weights = model.build().get_weights()
@@ -118,9 +118,9 @@ def _write(options: argparse.Namespace, data: Path) -> int:
     """Compute A on its device and write it."""
     backend, name, precision = _parsed(options.one)
     scope, watch = (_claim_tensorflow if backend == "tensorflow" else _claim_other)(backend, name)
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from cifar.workload import agreement  # noqa: PLC0415
+    from cifar.workload import agreement
 
     with scope:
         weights, images, labels, digest = _task(data, options.run)
@@ -134,7 +134,7 @@ def _write(options: argparse.Namespace, data: Path) -> int:
 
 def _claim_tensorflow(_backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     """The scope of the device, and what watches that all is executed there."""
-    from cifar.backend import placement  # noqa: PLC0415
+    from cifar.backend import placement
 
     device = claim(name)
     return device.scope(), placement.Audit(device).watch
@@ -142,8 +142,8 @@ def _claim_tensorflow(_backend: str, name: str) -> tuple[Any, Callable[..., Any]
 
 def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     """Bind JAX or PyTorch to the device, before Keras is imported, and watch where its results lie."""
-    from cifar.backend import placement  # noqa: PLC0415
-    from cifar.backend.device import number_of  # noqa: PLC0415
+    from cifar.backend import placement
+    from cifar.backend.device import number_of
 
     number = number_of(name)
     on_cpu = number is None
@@ -162,20 +162,20 @@ def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
 def _missing(backend: str, number: int) -> str | None:
     """Why JAX or PyTorch has no such GPU; None where it has."""
     if backend == "torch":
-        from cifar.backend import torch  # noqa: PLC0415
+        from cifar.backend import torch
 
         return torch.missing_gpu(number)
-    from cifar.backend import jax  # noqa: PLC0415
+    from cifar.backend import jax
 
     return jax.missing_gpu(number)
 
 
 def _read(path: Path) -> dict[str, Any]:
     """A side's arrays, float64, and its facts; ValueError for a file that is none."""
-    import zipfile  # noqa: PLC0415
-    import zlib  # noqa: PLC0415
+    import zipfile
+    import zlib
 
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     try:
         with zipfile.ZipFile(path) as archive:
@@ -223,10 +223,10 @@ def _compared(options: argparse.Namespace, data: Path, one: dict[str, Any], othe
     """Print each distance in units of its tolerance, the largest last; 1 where one is beyond."""
     use_tensorflow()
     device = claim("cpu")
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.markup import escape
+    from rich.table import Table
 
-    from cifar.workload import agreement  # noqa: PLC0415
+    from cifar.workload import agreement
 
     with device.scope():
         weights, images, labels, digest = _task(data, options.run)

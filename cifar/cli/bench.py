@@ -32,7 +32,7 @@ _LONGEST = 1e7
 """Seconds of the longest deadline, some months."""
 
 
-def add_bench(commands: Any) -> None:  # noqa: ANN401
+def add_bench(commands: Any) -> None:
     """`cifar bench`."""
     parser = commands.add_parser("bench", help="measure each device in fresh, interleaved processes, and report")
     parser.set_defaults(command=_bench)
@@ -57,7 +57,7 @@ def add_bench(commands: Any) -> None:  # noqa: ANN401
 
 def _bench(options: argparse.Namespace) -> int:
     """Measure, report, and judge."""
-    from cifar.report import gate  # noqa: PLC0415
+    from cifar.report import gate
 
     if options.fail_on:
         gate.loss(options.fail_on)  # a slip is told now, not after the measurement
@@ -73,8 +73,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _begun(options: argparse.Namespace) -> int:
     """Begin a campaign in a new folder."""
-    from cifar.backend.device import number_of  # noqa: PLC0415
-    from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.backend.device import number_of
+    from cifar.measure import campaign
 
     for device in options.devices or ():
         number_of(device)  # a slip is told now, not by every run
@@ -93,7 +93,7 @@ def _begun(options: argparse.Namespace) -> int:
 
 def _resumed(options: argparse.Namespace) -> int:
     """Go on with a campaign; its plan is changed only by who holds its folder."""
-    from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.measure import campaign
 
     folder = options.out or campaign.latest(Path("results"))
     campaign.resume(folder)  # where there is none, nothing is left there
@@ -111,7 +111,7 @@ def _resumed(options: argparse.Namespace) -> int:
 
 def _measured(options: argparse.Namespace, folder: Path, plan: Plan, lock: int) -> int:
     """Measure what is left of the plan, then report it."""
-    from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.measure import campaign
 
     if options.deadline is not None:
         plan = dataclasses.replace(plan, deadline_seconds=options.deadline)
@@ -131,8 +131,8 @@ def _measured(options: argparse.Namespace, folder: Path, plan: Plan, lock: int) 
 
 def _examine(folder: Path, plan: Plan) -> None:
     """Keep with the campaign what was wrong with the node when it began; say what may spoil the numbers."""
-    from cifar.measure import doctor  # noqa: PLC0415
-    from cifar.record import files  # noqa: PLC0415
+    from cifar.measure import doctor
+    from cifar.record import files
 
     found = list(doctor.glance(doctor.Node({"results": folder, "data": Path(plan.dataset).parent})))
     files.replace(folder / "doctor.txt", "".join(f"{finding.line}\n" for finding in found))
@@ -143,8 +143,8 @@ def _examine(folder: Path, plan: Plan) -> None:
 
 def _plan(options: argparse.Namespace) -> Plan:
     """What to measure; says what was decided where nothing was asked for."""
-    from cifar.backend import survey  # noqa: PLC0415
-    from cifar.measure import campaign  # noqa: PLC0415
+    from cifar.backend import survey
+    from cifar.measure import campaign
 
     effort = options.effort or "default"
     runs = {"quick": 3, "default": 5, "thorough": 10}[effort] if options.runs is None else options.runs
@@ -168,7 +168,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _check_there(asked: Sequence[str], survey: Survey) -> None:
     """Raise MissingDeviceError for a GPU that was asked for and that this node does not have."""
-    from cifar.backend.device import number_of  # noqa: PLC0415
+    from cifar.backend.device import number_of
 
     there = {number_of(device): device for device in (*survey.devices, *survey.further)}
     for device in asked:
@@ -178,9 +178,9 @@ def _check_there(asked: Sequence[str], survey: Survey) -> None:
             raise MissingDeviceError(message)
 
 
-def _dataset(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py
+def _dataset(named: Path | None) -> Any:
     """Describe the dataset to measure on, made ready in both layouts."""
-    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.data import dataset
 
     found = ready(named)
     with progress_bar() as progress:
@@ -211,7 +211,7 @@ def _check_options(options: argparse.Namespace, folder: Path, plan: Plan) -> Non
 
 def _check_dataset(plan: Plan) -> None:
     """Raise ValueError when the campaign's dataset is not what it was."""
-    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.data import dataset
 
     with progress_bar() as progress:
         found = dataset.verified(Path(plan.dataset), progress=progress)
@@ -223,7 +223,7 @@ def _check_dataset(plan: Plan) -> None:
 
 def _report_campaign(options: argparse.Namespace, folder: Path, plan: Plan) -> int:
     """Write and print what a campaign's records say; the exit code of the judgement that was asked for."""
-    from cifar.record import reading  # noqa: PLC0415
+    from cifar.record import reading
 
     records = reading.load(folder)
     if not any(found.results for found in records):

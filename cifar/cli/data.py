@@ -17,7 +17,7 @@ _SPLITS = ("train", "valid")
 _GRID = 14
 
 
-def add_prepare(commands: Any) -> None:  # noqa: ANN401 argparse keeps this class to itself
+def add_prepare(commands: Any) -> None:
     """`cifar prepare`."""
     parser = commands.add_parser("prepare", help="make the HDF5 file of CIFAR-10, or of a made-up stand-in")
     parser.set_defaults(command=_prepare)
@@ -32,7 +32,7 @@ def add_prepare(commands: Any) -> None:  # noqa: ANN401 argparse keeps this clas
 
 def _prepare(options: argparse.Namespace) -> int:
     """Make the file and print where it is and what is in it."""
-    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.data import dataset
 
     target = options.out or dataset.default_path(synthetic=options.synthetic)
     with progress_bar() as progress:
@@ -44,7 +44,7 @@ def _prepare(options: argparse.Namespace) -> int:
     return 0
 
 
-def described(found: Any) -> str:  # noqa: ANN401 importing its class here would import h5py
+def described(found: Any) -> str:
     """A dataset in one line."""
     what = "stand-in for CIFAR-10 (made up)" if found.synthetic else "not CIFAR-10 as published"
     if found.is_cifar_10:
@@ -53,13 +53,13 @@ def described(found: Any) -> str:  # noqa: ANN401 importing its class here would
     return plain(f"{what}: {where}")
 
 
-def ready(named: Path | None) -> Any:  # noqa: ANN401 importing its class here would import h5py
+def ready(named: Path | None) -> Any:
     """Describe the dataset to work on, made ready where it is not, and print which one it is, and why.
 
     `named` is an HDF5 file of `cifar prepare`, or CIFAR-10's archive or folder, or the file that the lesson's text
     makes of it; None: CIFAR-10 as prepared before, else the stand-in.
     """
-    from cifar.data import dataset, hdf5  # noqa: PLC0415
+    from cifar.data import dataset, hdf5
 
     with progress_bar() as progress:
         if named is None:
@@ -80,7 +80,7 @@ def ready(named: Path | None) -> Any:  # noqa: ANN401 importing its class here w
 # --- what is in it
 
 
-def add_data(commands: Any) -> None:  # noqa: ANN401
+def add_data(commands: Any) -> None:
     """`cifar data info`, `cifar data show` and `cifar data plot`."""
     parser = commands.add_parser("data", help="look at the dataset: shapes and classes, one image, a sheet of samples")
     views = parser.add_subparsers(metavar="VIEW", required=True, dest="view")
@@ -102,10 +102,10 @@ def add_data(commands: Any) -> None:  # noqa: ANN401
 
 def _info(options: argparse.Namespace) -> int:
     """Print what the file holds."""
-    import numpy as np  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    import numpy as np
+    from rich.table import Table
 
-    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.data import dataset
 
     found = ready(options.dataset)
     labels = [dataset.labels(found.path, split) for split in _SPLITS]
@@ -125,7 +125,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     """Print one image's numbers, label and, where the terminal has colours enough, its picture."""
-    from cifar.data import dataset  # noqa: PLC0415
+    from cifar.data import dataset
 
     if options.out:
         check_new(options.out)
@@ -140,17 +140,17 @@ def _show(options: argparse.Namespace) -> int:
     elif not options.out:
         print("This terminal shows no picture; --out FILE.png writes one.")
     if options.out:
-        from cifar.lesson import page  # noqa: PLC0415
+        from cifar.lesson import page
 
         print(plain(f"Picture: {page.write_samples(options.out, images, [f'{labels[0]}: {name}'])}"))
     return 0
 
 
-def picture(image: Any) -> Text:  # noqa: ANN401 an array; importing NumPy here would take long
+def picture(image: Any) -> Text:
     """An image uint8 (2n, m, 3) as n lines of m characters, each showing two pixels, one above the other."""
-    from rich.color import Color  # noqa: PLC0415
-    from rich.style import Style  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.color import Color
+    from rich.style import Style
+    from rich.text import Text
 
     text = Text()
     for upper, lower in zip(image[::2].tolist(), image[1::2].tolist(), strict=True):
@@ -163,8 +163,8 @@ def picture(image: Any) -> Text:  # noqa: ANN401 an array; importing NumPy here 
 
 def _plot(options: argparse.Namespace) -> int:
     """Write a sheet of samples."""
-    from cifar.data import dataset  # noqa: PLC0415
-    from cifar.lesson import page  # noqa: PLC0415
+    from cifar.data import dataset
+    from cifar.lesson import page
 
     check_new(options.out)
     images, labels = dataset.read(ready(options.dataset).path, options.split, options.first, _GRID)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cifar.lesson.parts import Part
 
 
-def add_devices(commands: Any) -> None:  # noqa: ANN401
+def add_devices(commands: Any) -> None:
     """`cifar devices`."""
     parser = commands.add_parser("devices", help="which devices this node has, and why a GPU is missing")
     parser.set_defaults(command=_devices)
@@ -28,15 +28,15 @@ def add_devices(commands: Any) -> None:  # noqa: ANN401
 
 def _devices(_options: argparse.Namespace) -> int:
     """Print devices and versions, and for a missing GPU the reason and the remedy."""
-    from cifar.measure.doctor import software  # noqa: PLC0415
+    from cifar.measure.doctor import software
 
     if broken := [finding for finding in software.imported() if finding.status == "fail"]:
         message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
         raise ValueError(message)
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
-    from cifar.backend import missing, survey  # noqa: PLC0415
-    from cifar.node import computer, gpus, packages  # noqa: PLC0415
+    from cifar.backend import missing, survey
+    from cifar.node import computer, gpus, packages
 
     facts, node = survey.observe(), computer.describe()
     table = Table(title="Devices")
@@ -74,7 +74,7 @@ def _gibibytes(value: object) -> str:
     return f"{value / 2**30:.1f} GiB" if isinstance(value, int) else "not known"
 
 
-def add_model(commands: Any) -> None:  # noqa: ANN401
+def add_model(commands: Any) -> None:
     """`cifar model`."""
     parser = commands.add_parser("model", help="the network: layers, shapes, parameters, FLOP and activations")
     parser.set_defaults(command=_model)
@@ -82,10 +82,10 @@ def add_model(commands: Any) -> None:  # noqa: ANN401
 
 def _model(_options: argparse.Namespace) -> int:
     """Print the network's layers, for one image."""
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     claim("cpu")
-    from cifar.workload import cost, model  # noqa: PLC0415
+    from cifar.workload import cost, model
 
     network = model.build()
     layers = cost.layers(network)
@@ -113,7 +113,7 @@ def _model(_options: argparse.Namespace) -> int:
 # --- all of it
 
 
-def add_lesson(commands: Any) -> None:  # noqa: ANN401
+def add_lesson(commands: Any) -> None:
     """`cifar lesson`."""
     parser = commands.add_parser("lesson", help="every step of the lesson on each device, told on one page")
     parser.set_defaults(command=_lesson)
@@ -128,8 +128,8 @@ def add_lesson(commands: Any) -> None:  # noqa: ANN401
 
 def _lesson(options: argparse.Namespace) -> int:
     """Train, evaluate and predict on each device, each in a process of its own; then write the page."""
-    from cifar.backend import survey  # noqa: PLC0415
-    from cifar.backend.device import number_of  # noqa: PLC0415
+    from cifar.backend import survey
+    from cifar.backend.device import number_of
 
     _check_folder(options.out, resume=options.resume)
     there = survey.take()
@@ -170,7 +170,7 @@ def _data(options: argparse.Namespace, parts: Sequence[Part]) -> Path:
     begun = [part.folder for part in parts if part.has_begun]
     if options.resume and begun:
         use_tensorflow()
-        from cifar.lesson import run as runs  # noqa: PLC0415
+        from cifar.lesson import run as runs
 
         return runs.check_dataset(runs.load(begun[0]), options.dataset)
     path: Path = ready(options.dataset).path

@@ -27,7 +27,7 @@ STYLES: dict[Status, str] = {"pass": "32", "unknown": "2", "warn": "33", "fail":
 """Green, dim, yellow, bold red, as a terminal takes them (ECMA-48, Select Graphic Rendition)."""
 
 
-def add_doctor(commands: Any) -> None:  # noqa: ANN401
+def add_doctor(commands: Any) -> None:
     """`cifar doctor`."""
     parser = commands.add_parser("doctor", help="examine this node, and say what to do about what is wrong")
     parser.set_defaults(command=_doctor)
@@ -39,7 +39,7 @@ def add_doctor(commands: Any) -> None:  # noqa: ANN401
 
 def _doctor(options: argparse.Namespace) -> int:
     """Print the findings; the exit code is by the worst: 1 a failure, 5 a warning (with --strict), else 0."""
-    from cifar.measure import doctor  # noqa: PLC0415
+    from cifar.measure import doctor
 
     findings = doctor.examine(doctor.Node({"results": options.out, "data": None}, options.device))
     found = list(findings) if options.json else list(_shown(findings))
@@ -71,7 +71,7 @@ def _folded(finding: Finding) -> str:
     return f"\x1b[{STYLES[finding.status]}m{finding.status}\x1b[0m{text.removeprefix(finding.status)}"
 
 
-def add_replay(commands: Any) -> None:  # noqa: ANN401
+def add_replay(commands: Any) -> None:
     """`cifar replay`."""
     parser = commands.add_parser("replay", help="print, or run, what would repeat a result")
     parser.set_defaults(command=_replay)
@@ -81,9 +81,9 @@ def add_replay(commands: Any) -> None:  # noqa: ANN401
 
 def _replay(options: argparse.Namespace) -> int:
     """Print the commands; with --run measure again, or say what is not as it was."""
-    from cifar.cli import main  # noqa: PLC0415 it imports this module
-    from cifar.data import dataset  # noqa: PLC0415
-    from cifar.measure import replay  # noqa: PLC0415
+    from cifar.cli import main
+    from cifar.data import dataset
+    from cifar.measure import replay
 
     plan, facts = replay.read(options.result)
     if not options.run:

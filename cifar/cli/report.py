@@ -39,7 +39,7 @@ def add_judgement(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_compare(commands: Any) -> None:  # noqa: ANN401
+def add_compare(commands: Any) -> None:
     """`cifar compare`."""
     parser = commands.add_parser("compare", help="say for each workload which of two arms is faster")
     parser.set_defaults(command=_compare)
@@ -50,8 +50,8 @@ def add_compare(commands: Any) -> None:  # noqa: ANN401
 
 def _compare(options: argparse.Namespace) -> int:
     """Compare two arms and print a table."""
-    from cifar.report.compare import compare  # noqa: PLC0415
-    from cifar.report.comparison import NotComparable  # noqa: PLC0415
+    from cifar.report.compare import compare
+    from cifar.report.comparison import NotComparable
 
     baseline, candidate = _sides(options.baseline, options.candidate)
     try:
@@ -87,7 +87,7 @@ def _sides(baseline: str, candidate: str | None) -> tuple[list[Record], list[Rec
 
 def _arms(argument: str) -> dict[str, list[Record]]:
     """Arm to records of PATH or PATH@ARM."""
-    from cifar.record import reading  # noqa: PLC0415
+    from cifar.record import reading
 
     path, _, arm = argument.partition("@") if not Path(argument).exists() else (argument, "", "")
     arms: dict[str, list[Record]] = {}
@@ -99,7 +99,7 @@ def _arms(argument: str) -> dict[str, list[Record]]:
     return {arm: arms[arm]} if arm else arms
 
 
-def add_report(commands: Any) -> None:  # noqa: ANN401
+def add_report(commands: Any) -> None:
     """`cifar report`."""
     parser = commands.add_parser("report", help="write the report of any number of campaigns")
     parser.set_defaults(command=_report)
@@ -117,9 +117,9 @@ def add_report(commands: Any) -> None:  # noqa: ANN401
 
 def _report(options: argparse.Namespace) -> int:
     """Write the report and print its comparisons."""
-    from cifar.measure import campaign  # noqa: PLC0415
-    from cifar.record import reading, sources  # noqa: PLC0415
-    from cifar.report import page  # noqa: PLC0415
+    from cifar.measure import campaign
+    from cifar.record import reading, sources
+    from cifar.report import page
 
     found = sources.find(options.paths or [campaign.latest(Path("results"))])
     for reason in found.passed_over:
@@ -133,7 +133,7 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
 
     Returns the exit code of the judgement that was asked for.
     """
-    from cifar.report import page, planned  # noqa: PLC0415
+    from cifar.report import page, planned
 
     gpus, missing = _missing_gpus(sources), planned.missing(records, sources)
     try:
@@ -161,9 +161,9 @@ def write_report(options: argparse.Namespace, records: list[Record], folder: Pat
     return next((code for code in (1, NOT_COMPARABLE, NOTHING_MEASURED, 5) if code in codes), 0)
 
 
-def _judged(comparison: Any, options: argparse.Namespace) -> int:  # noqa: ANN401 as in _print_comparison
+def _judged(comparison: Any, options: argparse.Namespace) -> int:
     """The exit code of a comparison; what hits the gate is printed."""
-    from cifar.report import gate  # noqa: PLC0415
+    from cifar.report import gate
 
     for hit in gate.hits(comparison, options.fail_on) if options.fail_on is not None else ():
         _print(hit)
@@ -172,7 +172,7 @@ def _judged(comparison: Any, options: argparse.Namespace) -> int:  # noqa: ANN40
 
 def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
     """1 where a node is off by more than the gate lets go, which is printed, else 0."""
-    from cifar.report import gate, nodes  # noqa: PLC0415
+    from cifar.report import gate, nodes
 
     hits = nodes.slower(spreads, 1 - gate.loss(fail_on)) if fail_on is not None else []
     for hit in hits:
@@ -182,20 +182,20 @@ def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
 
 def _missing_gpus(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Why a GPU is missing from the campaigns among `paths`, each reason once, with its remedy."""
-    from cifar.measure import campaign  # noqa: PLC0415
-    from cifar.record import plan as planned_by  # noqa: PLC0415
+    from cifar.measure import campaign
+    from cifar.record import plan as planned_by
 
     plans = [campaign.resume(path) for path in paths if planned_by.exists(path)]
     whys = dict.fromkeys(plan.missing_gpu for plan in plans if plan.missing_gpu)
     return [(why.reason, why.remedy) for why in whys]
 
 
-def _print_comparison(comparison: Any) -> None:  # noqa: ANN401 importing its class here would import numpy
+def _print_comparison(comparison: Any) -> None:
     """Print a table of verdicts, without the speeds where the terminal is narrow, then what was left out."""
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.markup import escape
+    from rich.table import Table
 
-    from cifar.report import text  # noqa: PLC0415
+    from cifar.report import text
 
     stdout = console()
     shown = [column for column in text.HEADER if stdout.width >= _WIDE or column in _NARROW]

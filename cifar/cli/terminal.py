@@ -111,7 +111,7 @@ class _Patient(io.RawIOBase):
         self._number, self._is_read = number, True
         self.error: OSError | None = None
 
-    def write(self, data: Any, /) -> int:  # noqa: ANN401 bytes or a view of them
+    def write(self, data: Any, /) -> int:
         """Write what the reader takes, or drop it; what is lost on a full disk leaves the `error`."""
         if self._is_read:
             try:
@@ -172,7 +172,7 @@ def steady_streams() -> None:
 
 def console() -> Console:
     """Return Rich's console of stdout; a terminal is what is one, not what FORCE_COLOR says, and a file is wide."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     is_terminal = sys.stdout.isatty()
     return Console(force_terminal=is_terminal, width=None if is_terminal else _WIDTH_OF_FILES)
@@ -193,7 +193,7 @@ def without(*notices: str) -> Iterator[None]:
     All others pass as they come, through a process of its own, so that the last words of a crash are not lost.
     """
     command = [sys.executable, "-I", "-S", "-c", _READER, *notices]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as reader:  # noqa: S603 our own
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as reader:
         stream = cast("IO[bytes]", reader.stdin)
         sys.stderr.flush()
         before = os.dup(2)
@@ -209,9 +209,9 @@ def without(*notices: str) -> Iterator[None]:
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A bar with the time left for each stretch of work; without a terminal, a line every few seconds."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.progress import Progress as Bars  # noqa: PLC0415
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress as Bars
 
     # Not what Rich takes for a terminal: FORCE_COLOR, which Jupyter sets, makes any file one for it.
     draws = sys.stderr.isatty()

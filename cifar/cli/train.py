@@ -75,7 +75,7 @@ def claim(name: str, *, deterministic: bool = False) -> Device:
     `deterministic` makes every operation give the same bits each time, or fail where it has no such kernel.
 
     """
-    from cifar.backend import device, survey  # noqa: PLC0415
+    from cifar.backend import device, survey
 
     use_tensorflow()
     try:
@@ -85,13 +85,13 @@ def claim(name: str, *, deterministic: bool = False) -> Device:
     except RuntimeError as error:
         raise MissingDeviceError(str(error)) from error
     if deterministic:
-        from cifar.backend import tensorflow  # noqa: PLC0415
+        from cifar.backend import tensorflow
 
         tensorflow.make_deterministic()
     return claimed
 
 
-def add_train(commands: Any) -> None:  # noqa: ANN401
+def add_train(commands: Any) -> None:
     """`cifar train`."""
     parser = commands.add_parser("train", help="train the network on one device, into a run folder")
     parser.set_defaults(command=_train)
@@ -138,7 +138,7 @@ def _part(text: str) -> float:
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
     use_tensorflow()
-    from cifar.lesson import run as runs  # noqa: PLC0415
+    from cifar.lesson import run as runs
 
     with interruptible():
         folder, device, opened = (_continued if options.resume else _begun)(options)
@@ -156,10 +156,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _epochs(run: Run, device: Device, data: Path | None) -> None:
     """Train and print as many epochs as are asked for."""
-    from cifar.backend import placement  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.node import energy  # noqa: PLC0415
-    from cifar.record.unmeasurable import as_json  # noqa: PLC0415
+    from cifar.backend import placement
+    from cifar.lesson import run as runs
+    from cifar.node import energy
+    from cifar.record.unmeasurable import as_json
 
     asked = run.facts["asked"]
     with device.scope(), progress_bar() as progress:
@@ -177,10 +177,10 @@ def _epochs(run: Run, device: Device, data: Path | None) -> None:
 
 def _begun(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], Run]]:
     """A folder, its device, and what makes a run there; whatever is wrong is told before the folder is touched."""
-    from cifar.data import dataset  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.measure import environment  # noqa: PLC0415
-    from cifar.record.fingerprint import fingerprint  # noqa: PLC0415
+    from cifar.data import dataset
+    from cifar.lesson import run as runs
+    from cifar.measure import environment
+    from cifar.record.fingerprint import fingerprint
 
     if options.out:
         runs.check_free(options.out, force=options.force)
@@ -216,10 +216,10 @@ def _continued(options: argparse.Namespace) -> tuple[Path, Device, Callable[[], 
 
     ValueError where something else is asked for than what it began with.
     """
-    from cifar.data import dataset  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.measure import environment  # noqa: PLC0415
-    from cifar.record.fingerprint import fingerprint  # noqa: PLC0415
+    from cifar.data import dataset
+    from cifar.lesson import run as runs
+    from cifar.measure import environment
+    from cifar.record.fingerprint import fingerprint
 
     if options.out is None:
         message = "--resume needs --out RUN, the folder to continue in"
@@ -260,8 +260,8 @@ def _in_words(row: dict[str, Any], epochs: int) -> str:
 
 def _say_result(run: Run, until: float | None) -> int:
     """Print what the training came to; 1 where it did not come to `until`."""
-    from cifar.lesson import page  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
+    from cifar.lesson import page
+    from cifar.lesson import run as runs
 
     images, seconds = (sum(row[name] for row in run.epochs) for name in ("images", "seconds"))
     epochs = f"{len(run.epochs)} epoch{'s' * (len(run.epochs) > 1)}"
@@ -281,14 +281,14 @@ def _say_result(run: Run, until: float | None) -> int:
 # --- a trained network at work
 
 
-def add_evaluate(commands: Any) -> None:  # noqa: ANN401
+def add_evaluate(commands: Any) -> None:
     """`cifar evaluate`."""
     parser = commands.add_parser("evaluate", help="cross-entropy and accuracy of a run on the validation images")
     parser.set_defaults(command=_evaluate)
     _add_run(parser)
 
 
-def add_predict(commands: Any) -> None:  # noqa: ANN401
+def add_predict(commands: Any) -> None:
     """`cifar predict`."""
     parser = commands.add_parser("predict", help="what a run takes each validation image for, 24 of them as a picture")
     parser.set_defaults(command=_predict)
@@ -305,10 +305,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluate, print and write `evaluation.json`."""
     use_tensorflow()
-    from cifar.backend import placement  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.workload import training  # noqa: PLC0415
-    from cifar.workload.generator import DataGenerator  # noqa: PLC0415
+    from cifar.backend import placement
+    from cifar.lesson import run as runs
+    from cifar.workload import training
+    from cifar.workload.generator import DataGenerator
 
     run, path, device = _opened(options)
     audit = placement.Audit(device)
@@ -338,14 +338,14 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     """Predict every validation image, write them all and draw the first."""
     use_tensorflow()
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from cifar.backend import placement  # noqa: PLC0415
-    from cifar.data import dataset  # noqa: PLC0415
-    from cifar.lesson import page  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
-    from cifar.report.figures import style  # noqa: PLC0415
-    from cifar.workload import training  # noqa: PLC0415
+    from cifar.backend import placement
+    from cifar.data import dataset
+    from cifar.lesson import page
+    from cifar.lesson import run as runs
+    from cifar.report.figures import style
+    from cifar.workload import training
 
     run, path, device = _opened(options)
     images, labels = dataset.read(path, "valid", 0, run.facts["dataset"]["valid"])
@@ -379,8 +379,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _opened(options: argparse.Namespace) -> tuple[Run, Path, Device]:
     """A run with at least one epoch, its dataset, and the device to ask it on."""
-    from cifar.data import dataset  # noqa: PLC0415
-    from cifar.lesson import run as runs  # noqa: PLC0415
+    from cifar.data import dataset
+    from cifar.lesson import run as runs
 
     run = runs.load(options.run)
     if not run.epochs:

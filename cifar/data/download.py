@@ -115,8 +115,8 @@ class _Reasons(logging.Handler):
 
 def _fetch(url: str, part: Path, tries: int, progress: Callable[[str, int, int], None]) -> None:
     """Download to `part`, beside which pypdl keeps what it needs to go on after an interruption."""
-    import aiohttp  # noqa: PLC0415 (slow to import, and hardly ever needed)
-    from pypdl import Pypdl  # noqa: PLC0415
+    import aiohttp
+    from pypdl import Pypdl
 
     _mend(part)
     handler = _Reasons()

@@ -115,7 +115,7 @@ def explaining(path: Path, what: str) -> Iterator[None]:
         raise DamagedError(message) from error
 
 
-def attribute(holder: h5py.File | h5py.Dataset, name: str) -> Any:  # noqa: ANN401 NumPy's numbers
+def attribute(holder: h5py.File | h5py.Dataset, name: str) -> Any:
     """Return the attribute, a text of fixed length or one number; None where there is none.
 
     Attributes of other kinds are not even read: they may be of any size.
@@ -208,7 +208,7 @@ def _has_every_chunk(name: str, dataset: h5py.Dataset, size: int) -> bool:
     return len(chunks) == expected
 
 
-def _inflates(dataset: h5py.Dataset, chunk: Any, limit: int) -> bool:  # noqa: ANN401 h5py's own
+def _inflates(dataset: h5py.Dataset, chunk: Any, limit: int) -> bool:
     """Whether the compressed chunk becomes larger than the limit.
 
     HDF5 would let it take all memory.

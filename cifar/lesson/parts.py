@@ -67,7 +67,7 @@ class Part:
 
     def _is_finished(self) -> bool:
         """Whether all epochs are there, with the evaluation and the predictions of the last one."""
-        from cifar.lesson import page  # noqa: PLC0415 slow to import, and hardly ever needed here
+        from cifar.lesson import page
 
         try:
             trained = page.load(self.folder)
@@ -120,7 +120,7 @@ def run(command: Command, lock: int) -> int | None:
     """
     arguments = process.python("-m", "cifar", *command)
     environment = process.environment()
-    started = subprocess.Popen(arguments, env=environment, pass_fds=(lock,))  # noqa: S603 our own
+    started = subprocess.Popen(arguments, env=environment, pass_fds=(lock,))
     try:
         return started.wait()
     except KeyboardInterrupt:
@@ -142,8 +142,8 @@ def write_page(folder: Path, finished: Sequence[Part], data: Path, notes: Sequen
 
     `notes` are sentences that stand at its head. Raises what `page.load` and `dataset.read` raise.
     """
-    from cifar.data import dataset  # noqa: PLC0415 both are slow to import, and needed last
-    from cifar.lesson import page  # noqa: PLC0415
+    from cifar.data import dataset
+    from cifar.lesson import page
 
     trained = []
     commands: list[Command] = []

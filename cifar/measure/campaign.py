@@ -176,7 +176,7 @@ def check_only(plan: Plan) -> None:
 def _collected(plan: Plan) -> subprocess.CompletedProcess[str]:
     """What pytest finds to measure; nothing is measured, and no device is claimed."""
     try:
-        return subprocess.run(  # noqa: S603 the command is our own
+        return subprocess.run(
             [*_pytest(plan), "--collect-only", "--quiet", f"--effort={plan.effort}", "--color=no"],
             env=process.environment(),
             capture_output=True,

@@ -40,7 +40,7 @@ def collect(device: Device, dataset: Described | None = None) -> Facts:
     cannot be had is {"unmeasurable": reason}, with its "remedy" where there is one, never missing, 0 or null.  There
     are no names of users and no secrets.  What is no text, such as a folder's name in Latin-1, is written out.
     """
-    from cifar.backend import tensorflow  # noqa: PLC0415 - heavy
+    from cifar.backend import tensorflow
 
     facts = {
         "schema": SCHEMA,

@@ -116,7 +116,7 @@ class Meter:
             memory=memory,
         )
 
-    def note(self, **facts: Any) -> None:  # noqa: ANN401 whatever JSON holds
+    def note(self, **facts: Any) -> None:
         """Add further facts to the result's `extra_info`."""
         self._benchmark.extra_info.update(facts)
 
@@ -135,7 +135,7 @@ def harness_seconds(device: Device) -> float:
     return statistics.median(_seconds(device, int) for _ in range(100))
 
 
-def _round(device: Device, call: Callable[[], Any], calls: int) -> Any:  # noqa: ANN401 the call's own result
+def _round(device: Device, call: Callable[[], Any], calls: int) -> Any:
     """`calls` calls in a row, then one barrier; the last call's result."""
     for _ in range(calls):
         result = call()

@@ -91,7 +91,7 @@ def _path(text: str) -> str:
     return os.fsdecode(unquote_to_bytes(text.removeprefix("file://"))) if text.startswith("file://") else text
 
 
-def _check(fields: Any) -> None:  # noqa: ANN401 any JSON
+def _check(fields: Any) -> None:
     """Raise ValueError, in words that follow the file's name, unless the fields fit the schema."""
     if isinstance(fields, dict) and _NO_NUMBERS & set(map(str, fields.values())):
         message = "holds NaN or Infinity, which are no JSON"
@@ -106,7 +106,7 @@ def _check(fields: Any) -> None:  # noqa: ANN401 any JSON
 @functools.cache
 def _validator() -> Draft202012Validator:
     """The compiled schema, built at first use."""
-    import jsonschema_rs  # noqa: PLC0415 what only looks at the node need not pay for it
+    import jsonschema_rs
 
     schema = resources.files(__package__).joinpath("plan.schema.json").read_text(encoding="utf-8")
     return jsonschema_rs.Draft202012Validator(json.loads(schema))

@@ -66,7 +66,7 @@ def _environment(path: Path) -> Facts:
     return found
 
 
-def _is_unmeasurable(fact: Any) -> TypeGuard[dict[str, str]]:  # noqa: ANN401 any JSON
+def _is_unmeasurable(fact: Any) -> TypeGuard[dict[str, str]]:
     """Whether a fact could not be had, with the reason."""
     return isinstance(fact, dict) and isinstance(fact.get("unmeasurable"), str)
 

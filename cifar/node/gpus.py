@@ -177,7 +177,7 @@ def _capability(nvml: ModuleType, gpu: object) -> str:
     return ".".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(gpu)))
 
 
-def _memory_errors(nvml: ModuleType, gpu: object) -> Any:  # noqa: ANN401 a number of the library's
+def _memory_errors(nvml: ModuleType, gpu: object) -> Any:
     """How many errors of memory could not be corrected since the driver started."""
     return nvml.nvmlDeviceGetTotalEccErrors(gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
 

@@ -91,7 +91,7 @@ def run(
     with _memory("in") as stdin, _memory("out") as stdout, _memory("err") as stderr:
         stdin.write(os.fsencode(given))
         stdin.seek(0)
-        process = subprocess.Popen(  # noqa: S603 no shell
+        process = subprocess.Popen(
             list(command),
             stdin=stdin,
             stdout=stdout,
@@ -151,7 +151,7 @@ def watched(  # noqa: PLR0913 what runs, where it writes, and how it is watched
     began = time.monotonic()
     log.unlink(missing_ok=True)  # a link there is not followed
     with log.open("xb") as file:
-        process = subprocess.Popen(  # noqa: S603 the command is our own
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

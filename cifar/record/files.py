@@ -38,7 +38,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, 524)
 # --- reading
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 any JSON
+def read_json(path: Path) -> Any:
     """Return the JSON in the file `path`; NaN and Infinity, which are no JSON, come back as text.
 
     Raises OSError where it cannot be read, and ValueError, which says why in words that follow the file's name, where
@@ -142,7 +142,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _check_unicode(content: Any) -> None:  # noqa: ANN401 any JSON
+def _check_unicode(content: Any) -> None:
     """Raise ValueError for a text with half of a surrogate pair, which can be neither written nor printed."""
     try:
         json.dumps(content, ensure_ascii=False).encode()
@@ -176,7 +176,7 @@ def cache_folder() -> Path:
 # --- writing
 
 
-def json_text(content: Any, default: Callable[[Any], Any] | None = None) -> str:  # noqa: ANN401 any JSON
+def json_text(content: Any, default: Callable[[Any], Any] | None = None) -> str:
     r"""Return `content` as JSON that `read_json` reads; `default` is as in `json.dumps`.
 
     What is no Unicode, such as a folder's name in Latin-1, is written out: `\udce9`.  ValueError for NaN and Infinity.

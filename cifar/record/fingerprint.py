@@ -78,7 +78,7 @@ def _gpu(environment: Mapping[str, Any]) -> str | None:
     return ", ".join(sorted(str(model) for model in models if model)) or None
 
 
-def _plain(environment: Any, place: tuple[str, ...]) -> Fact:  # noqa: ANN401 - any JSON
+def _plain(environment: Any, place: tuple[str, ...]) -> Fact:
     """The fact at a place; None where there is none, or more than one value."""
     for name in place:
         environment = environment.get(name) if isinstance(environment, dict) else None

@@ -91,7 +91,7 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
     """
     known: dict[str, Any] = {}
 
-    def share(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    def share(value: Any) -> Any:
         """The first of all equal values: the runs of a campaign say mostly the same, and thousands of them fit."""
         return known.setdefault(repr(value), value)
 
@@ -153,13 +153,13 @@ def _names(places: Iterable[tuple[str, Path]]) -> dict[tuple[str, Path], str]:
 @functools.cache
 def _validator() -> Draft202012Validator:
     """The compiled schema, built at first use."""
-    import jsonschema_rs  # noqa: PLC0415 - `cifar --help` need not pay for it
+    import jsonschema_rs
 
     schema = resources.files(__package__).joinpath("record.schema.json").read_text(encoding="utf-8")
     return jsonschema_rs.Draft202012Validator(json.loads(schema))
 
 
-def _wrong(content: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
+def _wrong(content: Any, path: Path) -> str:
     """What is wrong with the content of the file `path`, and the remedy; empty where it is a record to trust."""
     version = _version(content)
     if version is not None and version != 1:
@@ -191,16 +191,16 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
 
 
-def _version(content: Any) -> Any:  # noqa: ANN401 - any JSON
+def _version(content: Any) -> Any:
     """The version of the schema that a record names; None where it names none."""
     for name in ("machine_info", "cifar", "schema"):
         content = content.get(name) if isinstance(content, dict) else None
     return content
 
 
-def _first_error(content: Any) -> ValidationError:  # noqa: ANN401 - any JSON
+def _first_error(content: Any) -> ValidationError:
     """The first of what does not fit the schema: to find them all takes gigabytes where they are millions."""
-    import jsonschema_rs  # noqa: PLC0415 - as in `_validator`
+    import jsonschema_rs
 
     try:
         _validator().validate(content)
@@ -210,7 +210,7 @@ def _first_error(content: Any) -> ValidationError:  # noqa: ANN401 - any JSON
     raise AssertionError(message)
 
 
-def _place(content: Any, where: Sequence[str | int]) -> str:  # noqa: ANN401 - any JSON
+def _place(content: Any, where: Sequence[str | int]) -> str:
     """The place `where` in words, with the workload's name in place of its index."""
     place = list(where)
     if len(place) > 1 and place[0] == "benchmarks":

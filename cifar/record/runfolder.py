@@ -89,7 +89,7 @@ def answer(folder: Path, facts: Facts, command: str) -> Facts:
 
 def _valid(path: Path, kind: str, remedy: str) -> Facts:
     """The JSON object in `path`, which fits the schema of its `kind`."""
-    import jsonschema_rs  # noqa: PLC0415 - `cifar --help` need not pay for it
+    import jsonschema_rs
 
     try:
         content: Facts = files.read_json(path)
@@ -116,7 +116,7 @@ def _shown(value: object) -> str:
 @functools.cache
 def _validator(kind: str) -> Draft202012Validator:
     """The compiled schema of one kind of file."""
-    import jsonschema_rs  # noqa: PLC0415
+    import jsonschema_rs
 
     schema = json.loads(resources.files(__package__).joinpath("run.schema.json").read_text(encoding="utf-8"))
     return jsonschema_rs.Draft202012Validator(schema | {"$ref": f"#/$defs/{kind}"})

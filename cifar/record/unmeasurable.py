@@ -43,7 +43,7 @@ class Unmeasurable:
         raise ValueError(message)
 
 
-def as_json(fact: Any) -> Any:  # noqa: ANN401 any JSON, with facts that cannot be had in it
+def as_json(fact: Any) -> Any:
     """Return `fact`, which may be nested, as it stands in a record.
 
     An `Unmeasurable` becomes {"unmeasurable": reason}, with its "remedy" where there is one. Text that cannot be

@@ -93,7 +93,7 @@ def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _name(parameter: Any) -> str:  # noqa: ANN401 - any parameter of a benchmark that JSON has no form for
+def _name(parameter: Any) -> str:
     """Return what stands in the record for a benchmark's parameter that is a function, or a partial one."""
     function = getattr(parameter, "func", parameter)
     return str(function.__name__)

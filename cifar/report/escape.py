@@ -17,7 +17,7 @@ _SPECIAL = re.compile(r"""[\\`]|<(?=[A-Za-z/!?])|\](?=[(\[:])|&(?=\#?\w+;)""")
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
-def markdown(value: Any) -> Any:  # noqa: ANN401 whatever a template is given
+def markdown(value: Any) -> Any:
     """Return `value`, in whose nested lists and dictionaries every text is escaped for a line of Markdown."""
     if isinstance(value, dict):
         return {key: markdown(part) for key, part in value.items()}

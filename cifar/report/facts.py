@@ -75,7 +75,7 @@ def fact(record: Record, places: Sequence[str]) -> str | None:
     return next((str(known[place]) for place in places if known.get(place) is not None), None)
 
 
-def flat(nested: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - any JSON
+def flat(nested: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested dictionaries and lists as one dictionary: `{"node.cpus": 2, "gpus.0.name": "NVIDIA H100"}`."""
     items = nested.items() if isinstance(nested, dict) else enumerate(nested)
     facts: dict[str, Any] = {}

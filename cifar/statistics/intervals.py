@@ -90,13 +90,13 @@ def variance(values: Floats) -> Floats:
 
 def quantile(probability: float, freedom: ArrayLike) -> Floats:
     """Return the quantile of Student's t at `probability`."""
-    from scipy import special  # noqa: PLC0415 - a fifth of a second that reading and refusing need not pay
+    from scipy import special
 
     return np.asarray(special.stdtrit(freedom, probability))
 
 
 def two_sided(t: ArrayLike, freedom: ArrayLike) -> Floats:
     """Return the probability that Student's t is further from 0 than `t`."""
-    from scipy import special  # noqa: PLC0415 - as in `quantile`
+    from scipy import special
 
     return np.asarray(2 * special.stdtr(freedom, -np.abs(t)))

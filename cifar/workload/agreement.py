@@ -50,8 +50,8 @@ SAMPLES = 4
 
 def compute(
     weights: Sequence[Any],
-    images: Any,  # noqa: ANN401 arrays
-    labels: Any,  # noqa: ANN401
+    images: Any,
+    labels: Any,
     precision: str,
     *,
     watch: Watch = lambda _what, call: call,
@@ -94,7 +94,7 @@ def _by_tensorflow(network: keras.Model, loss_of: Call) -> Call:
     """A compiled function of images and labels to probabilities, loss and gradients."""
 
     @tf.function  # type: ignore[untyped-decorator]
-    def run(images: Any, labels: Any) -> Any:  # noqa: ANN401
+    def run(images: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:
             probabilities = network(images, training=False)
             loss = loss_of(labels, probabilities)
@@ -105,16 +105,16 @@ def _by_tensorflow(network: keras.Model, loss_of: Call) -> Call:
 
 def _by_jax(network: keras.Model, loss_of: Call) -> Call:
     """As `_by_tensorflow`."""
-    import jax  # noqa: PLC0415 one of the backends
+    import jax
 
-    def loss_and_probabilities(trained: Any, images: Any, labels: Any) -> Any:  # noqa: ANN401
+    def loss_and_probabilities(trained: Any, images: Any, labels: Any) -> Any:
         others = [variable.value for variable in network.non_trainable_variables]
         probabilities, _ = network.stateless_call(trained, others, images, training=False)
         return loss_of(labels, probabilities), probabilities
 
     both = jax.jit(jax.value_and_grad(loss_and_probabilities, has_aux=True))
 
-    def run(images: Any, labels: Any) -> Any:  # noqa: ANN401
+    def run(images: Any, labels: Any) -> Any:
         trained = [variable.value for variable in network.trainable_variables]
         (loss, probabilities), gradients = both(trained, images, labels)
         return probabilities, loss, gradients
@@ -125,7 +125,7 @@ def _by_jax(network: keras.Model, loss_of: Call) -> Call:
 def _by_torch(network: keras.Model, loss_of: Call) -> Call:
     """As `_by_tensorflow`, not compiled."""
 
-    def run(images: Any, labels: Any) -> Any:  # noqa: ANN401
+    def run(images: Any, labels: Any) -> Any:
         probabilities = network(images, training=False)
         loss = loss_of(labels, probabilities)
         loss.backward()
@@ -142,12 +142,12 @@ def _set_arithmetic(precision: str) -> None:
     tf32 = precision == "tf32"
     match keras.config.backend():
         case "jax":
-            import jax  # noqa: PLC0415
+            import jax
 
             jax.config.update("jax_enable_x64", precision == "float64")
             jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
         case "torch":
-            import torch  # noqa: PLC0415
+            import torch
 
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         case _:
@@ -160,7 +160,7 @@ def _named(found: Sequence[Any]) -> Arrays:
     return dict(zip(("outputs", "loss", *gradient_names(len(values) - 2)), values, strict=True))
 
 
-def _known_to_numpy(value: Any) -> Any:  # noqa: ANN401 a tensor of any backend
+def _known_to_numpy(value: Any) -> Any:
     """The same numbers in a type that NumPy has: bfloat16 becomes float32, which holds it exactly."""
     return keras.ops.cast(value, "float32") if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else value
 
@@ -181,7 +181,7 @@ def distances(one: Arrays, other: Arrays) -> dict[str, float]:
     return {name: _norm(one[name] - part) / _norm(part) for name, part in other.items()}
 
 
-def tolerances(weights: Sequence[Any], images: Any, labels: Any, precisions: Sequence[str]) -> dict[str, float]:  # noqa: ANN401
+def tolerances(weights: Sequence[Any], images: Any, labels: Any, precisions: Sequence[str]) -> dict[str, float]:
     """How far two sides may lie apart by rounding alone, in the measure of `distances`, for each name.
 
     Each rounding is taken for a random relative error, independent of the others, as large as the unit roundoff
@@ -200,7 +200,7 @@ def tolerances(weights: Sequence[Any], images: Any, labels: Any, precisions: Seq
     return {name: SIGMAS * math.sqrt(square) for name, square in squares.items()}
 
 
-def noisy(weights: Sequence[Any], images: Any, labels: Any, precision: Precision, *, seed: int) -> Arrays:  # noqa: ANN401
+def noisy(weights: Sequence[Any], images: Any, labels: Any, precision: Precision, *, seed: int) -> Arrays:
     """As `compute`, in float64, with random errors of the size of `precision`'s roundings, fixed by `seed`.
 
     A sum of n terms of random sign takes n roundings, each relative to the sum so far, whose square grows evenly
@@ -225,19 +225,19 @@ def noisy(weights: Sequence[Any], images: Any, labels: Any, precision: Precision
     return _named(found)
 
 
-def _draws(seed: int) -> Any:  # noqa: ANN401
+def _draws(seed: int) -> Any:
     """A function that gives values with a normal relative error of the size asked for."""
     generator = tf.random.Generator.from_seed(seed)
     return lambda values, size: values * (1 + size * generator.normal(tf.shape(values), dtype=tf.float64))
 
 
-def _layer(values: Any, kernel: Any, bias: Any, precision: Precision, draw: Any) -> Any:  # noqa: ANN401
+def _layer(values: Any, kernel: Any, bias: Any, precision: Precision, draw: Any) -> Any:
     """A convolution or dense layer with the errors of its operands and of its sums, on the way there and back."""
     convolves = len(kernel.shape) == 4  # noqa: PLR2004
     if not convolves:
         values = tf.reshape(values, (values.shape[0], -1))
 
-    def product(left: Any, right: Any) -> Any:  # noqa: ANN401
+    def product(left: Any, right: Any) -> Any:
         return tf.nn.conv2d(left, right, 1, "SAME") if convolves else tf.linalg.matmul(left, right)
 
     terms, positions = math.prod(kernel.shape[:-1]), math.prod(values.shape[:-1])
@@ -247,7 +247,7 @@ def _layer(values: Any, kernel: Any, bias: Any, precision: Precision, draw: Any)
     there += precision.sum * math.sqrt(terms / 2) * error
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def back(result: Any) -> Any:  # noqa: ANN401
+    def back(result: Any) -> Any:
         size = math.hypot(precision.operand, precision.sum * math.sqrt(positions / 2))
         return tf.identity(result), lambda gradient: draw(gradient, size)
 

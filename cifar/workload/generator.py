@@ -73,7 +73,7 @@ class DataGenerator(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int = 0,
         dtype: str = "float32",
         window: int | None = None,
-        **options: Any,  # noqa: ANN401 Keras's
+        **options: Any,
     ) -> None:
         """Open `split` ('train' or 'valid') of `path`; `options` are those of Keras's PyDataset."""
         super().__init__(**options)

@@ -64,7 +64,7 @@ def steps(model: keras.Model) -> Callable[[Any, Any], Any]:
     return _compiled(model, lambda images, labels: _in_turn(model, lambda pair: one_step(*pair), (images, labels)))
 
 
-def resident_steps(model: keras.Model, images: Any, labels: Any) -> Callable[[Any], Any]:  # noqa: ANN401 arrays
+def resident_steps(model: keras.Model, images: Any, labels: Any) -> Callable[[Any], Any]:
     """Several training steps on images that lie on the device in scope: positions int64 (k, n) to losses (k,).
 
     `images` uint8 (N, 32, 32, 3) and `labels` int32 (N,) are copied to the device at once; each step gathers and
@@ -79,7 +79,7 @@ def _one_step(model: keras.Model, *, apart: bool = True) -> Callable[[Any, Any],
     """The training step that all of them compile."""
     loss_of = keras.losses.CategoricalCrossentropy(dtype="float32")
 
-    def one_step(images: Any, labels: Any) -> Any:  # noqa: ANN401 tensors
+    def one_step(images: Any, labels: Any) -> Any:
         if images.dtype == tf.uint8:
             images, labels = tf.cast(images, tf.float32) / 255.0, tf.one_hot(labels, CLASSES)
         loss, _ = _update(model, loss_of, images, labels, apart=apart)
@@ -106,7 +106,7 @@ def _check_tensorflow() -> None:
         raise ValueError(message)
 
 
-def _in_turn(model: keras.Model, call: Callable[[Any], Any], items: Any) -> Any:  # noqa: ANN401 tensors
+def _in_turn(model: keras.Model, call: Callable[[Any], Any], items: Any) -> Any:
     """The losses of `call` on each of `items`, one after the other.
 
     XLA's code for CPUs runs what is inside a loop on one thread, 40 times slower: there the loop is unrolled.
@@ -124,7 +124,7 @@ def counting_step(model: keras.Model) -> Callable[[Any, Any], Pair]:
     """
     loss_of = keras.losses.CategoricalCrossentropy(dtype="float32")
 
-    def one_step(images: Any, labels: Any) -> Pair:  # noqa: ANN401 tensors or arrays
+    def one_step(images: Any, labels: Any) -> Pair:
         loss, found = _update(model, loss_of, images, labels, apart=False)
         hits = tf.equal(tf.argmax(found, axis=1), tf.argmax(labels, axis=1))
         return loss, tf.reduce_sum(tf.cast(hits, tf.float32))
@@ -132,7 +132,7 @@ def counting_step(model: keras.Model) -> Callable[[Any, Any], Pair]:
     return _compiled(model, one_step)
 
 
-def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any, labels: Any, *, apart: bool) -> Pair:  # noqa: ANN401
+def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any, labels: Any, *, apart: bool) -> Pair:
     """Change the weights by one step; the batch's mean loss and its probabilities (n, 10) before that.
 
     Only inside a graph.  `apart`: the gradients of biases are summed by themselves.  TensorFlow's own are fused on
@@ -150,7 +150,7 @@ def _update(model: keras.Model, loss_of: Callable[[Any, Any], Any], images: Any,
 
 
 @tf.RegisterGradient(_SUMMED)  # type: ignore[untyped-decorator]
-def _bias_gradient(_operation: tf.Operation, gradient: Any) -> Pair:  # noqa: ANN401 a tensor
+def _bias_gradient(_operation: tf.Operation, gradient: Any) -> Pair:
     """The gradients of `bias_add`, channels last: of its input as it comes, of the bias summed over all else."""
     return gradient, tf.reduce_sum(gradient, axis=tuple(range(gradient.shape.rank - 1)))
 
@@ -176,13 +176,13 @@ class Forward:
         self._call = tf.function(lambda images: model(images, training=False), jit_compile=xla, autograph=False)
         self._graphs: dict[tuple[int, ...], Any] = {}
 
-    def __call__(self, images: Any) -> Any:  # noqa: ANN401 a tensor or an array
+    def __call__(self, images: Any) -> Any:
         """The probabilities of `images`."""
         images = tf.convert_to_tensor(images)
         graph = self._graphs.get(tuple(images.shape)) or self.graph(images.shape)
         return graph(images)
 
-    def graph(self, shape: Any) -> Any:  # noqa: ANN401 TensorFlow's shapes and functions have no types
+    def graph(self, shape: Any) -> Any:
         """The graph for images of `shape`, made if it is new."""
         made = self._graphs[tuple(shape)] = self._call.get_concrete_function(tf.TensorSpec(shape, tf.float32))
         return made

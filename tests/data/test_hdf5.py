@@ -98,7 +98,7 @@ def filtered(file):
 def bomb(file):
     """Pixels in a chunk of 2 MB that gzip makes 1 GB of."""
     dataset = file.create_dataset("x_train", (1_000, 32, 32, 3), "u1", chunks=(1_000, 32, 32, 3), compression="gzip")
-    import zlib  # noqa: PLC0415
+    import zlib
 
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1_200)) + packer.flush()

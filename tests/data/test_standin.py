@@ -93,7 +93,7 @@ def test_bad_arguments_are_named(seed: int, train: int) -> None:
 def test_one_epoch_of_the_lessons_network_learns_it(whole: dict[str, NDArray[np.uint8]]) -> None:
     """After one epoch of 200 steps of 250 the network beats 60 % on the held-out part."""
     keras = pytest.importorskip("keras", reason="the measuring half needs Keras and TensorFlow")
-    from cifar.workload.model import build  # noqa: PLC0415 (imports Keras)
+    from cifar.workload.model import build
 
     model = build(seed=0)
     model.compile(optimizer=keras.optimizers.Adam(0.001), loss="sparse_categorical_crossentropy")

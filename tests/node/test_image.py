@@ -130,7 +130,7 @@ def test_as_apptainer_does(tmp_path):
     done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"Apptainer cannot build here: {done.stderr.strip().splitlines()[-1]}")
-    listed = subprocess.run(["apptainer", "sif", "list", "x.sif"], cwd=tmp_path, capture_output=True, text=True)  # noqa: S607, PLW1510
+    listed = subprocess.run(["apptainer", "sif", "list", "x.sif"], cwd=tmp_path, capture_output=True, text=True)  # noqa: PLW1510
     number = next(line.split("|")[0].strip() for line in listed.stdout.splitlines() if "*System" in line)
     dump = ["apptainer", "sif", "dump", number, "x.sif"]
     system = subprocess.run(dump, cwd=tmp_path, capture_output=True, check=True).stdout
