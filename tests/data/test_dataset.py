@@ -327,7 +327,8 @@ def test_a_named_source_is_looked_at_where_the_file_is_there(tmp_path: Path, mon
     assert dataset.prepare(target, source, publication=small) == target
     before = target.stat()
     assert dataset.prepare(target, source, publication=small) == target
-    assert target.stat() == before
+    after = target.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     for wrong in (tmp_path / "none.tar.gz", tmp_path, target.with_name("other.h5")):
         if wrong.name == "other.h5":
             wrong.write_bytes(source.read_bytes()[:-9])
