@@ -54,6 +54,11 @@ class Format(ABC):
         """Build by the program `tool`."""
         self.tool = tool
 
+    @property
+    @abstractmethod
+    def runner(self) -> str:
+        """The program that runs it here."""
+
     @abstractmethod
     def refusal(self, base: str) -> str | None:
         """Why the base cannot be had from its registry; None where it can."""

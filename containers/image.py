@@ -75,7 +75,7 @@ def parse() -> argparse.Namespace:
 
 def variant(options: argparse.Namespace) -> str:
     """The lock that the options name."""
-    name = options.variant + (f"-{options.tensorflow}" if options.tensorflow else "")
+    name = f"{options.variant}-{options.tensorflow}" if options.tensorflow else str(options.variant)
     locks = {path.stem.removeprefix("requirements-") for path in (TOP / "containers").glob("requirements-c*.txt")}
     if name not in locks:
         sys.exit(f"There is no lock {name}, only {', '.join(sorted(locks))}; leave --tensorflow out for the newest.")

@@ -68,7 +68,10 @@ def examine(form: Format, job: Job, target: Path, dataset: Path | None) -> None:
         options = ("-m", "not slow", "-p", "no:cacheprovider", "--basetemp=scratch")
         tests = ("tests/data", "tests/workload", "tests/lesson")
         form.run(target, home, "nox", "-s", "tests", "--", *tests, *options)
-        data = [f"--dataset={shutil.copy(dataset, home / dataset.name).name}"] if dataset else []
+        data = []
+        if dataset:
+            shutil.copy(dataset, home / dataset.name)
+            data.append(f"--dataset={dataset.name}")
         form.run(target, home, "nox", "-s", "bench", "--", "--quick", "--runs=1", "--out=results/checked", *data)
         count = _check_campaign(form, target, home, "results/checked")
         of = "CIFAR-10" if dataset else "the stand-in"
