@@ -81,9 +81,9 @@ def test_precisions_and_backends_agree(side, compare, one, other):
 
 
 @pytest.mark.slow
-def test_two_names_are_computed_and_compared(small):
+def test_two_names_are_computed_and_compared(compare):
     """Two sides that are named, not files, are computed by processes of their own."""
-    code, printed, errors = agree("cpu", "cpu@float64", "--dataset", small)
+    code, printed, errors = compare("cpu", "cpu@float64")
     assert code == 0, errors
     assert "They agree" in printed
 

@@ -57,17 +57,28 @@ def _agree(options: argparse.Namespace) -> int:
     if options.out:
         check_new(options.out)
         return _write(options, data)
+    sides = {"one": options.one, "other": options.other}
     with tempfile.TemporaryDirectory() as folder:
-        files = []
-        for name, side in (("one", options.one), ("other", options.other)):
-            files.append(Path(side) if Path(side).is_file() else Path(folder) / f"{name}.npz")
-            if not Path(side).is_file() and (code := _computed(side, files[-1], data, options.run)):
-                if code > 0:
-                    return code  # it has said why
+        paths = {}
+        # What may be missing comes first: nobody waits for a CPU to be told that there is no GPU.
+        for name, side in sorted(sides.items(), key=lambda item: _is_on_cpu(item[1])):
+            if Path(side).is_file():
+                paths[name] = Path(side)
+                continue
+            paths[name] = Path(folder) / f"{name}.npz"
+            code = _computed(side, paths[name], data, options.run)
+            if code > 0:
+                return code  # it has said why
+            if code < 0:
                 message = f"{side} was ended by signal {-code} ({signal.strsignal(-code)}) while it computed"
                 raise ChildProcessError(message)
-        one, other = map(_read, files)
+        one, other = _read(paths["one"]), _read(paths["other"])
     return _compared(options, data, one, other)
+
+
+def _is_on_cpu(side: str) -> bool:
+    """Whether a side is to be computed on the CPU, or was computed by now."""
+    return Path(side).is_file() or _parsed(side)[1] == "cpu"
 
 
 def _parsed(side: str) -> tuple[str, str, str]:
