@@ -81,6 +81,25 @@ def test_arrows(room):
     assert not wrong
 
 
+def test_no_circles():
+    """No two modules need each other, directly or by way of others; the devices of the backends do, and say why.
+
+    `device` claims by the backend that was asked for, whose file asks `survey` why a GPU is missing, which tries one.
+    """
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    needs = {}
+    for name, path in files.items():
+        named = imported(path)
+        named |= {other.rpartition(".")[0] for other in named}  # `from module import thing`
+        needs[name] = named & files.keys()
+    # A module that nobody else needs, or that needs nobody, is in no circle.
+    while outside := {name for name, others in needs.items() if not others & needs.keys()}:
+        needs = {name: others for name, others in needs.items() if name not in outside}
+    while outside := needs.keys() - {other for others in needs.values() for other in others}:
+        needs = {name: others for name, others in needs.items() if name not in outside}
+    assert {name.removeprefix("cifar.") for name in needs} <= {"backend.device", "backend.survey", "backend.tensorflow"}
+
+
 def test_every_room_is_known():
     """A room that is new says whom it may know."""
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(KNOWS)

@@ -1,4 +1,4 @@
-"""Arms: the records that were read go in; each arm's runs, and its results by workload, come out, grouped once."""
+"""Arms: an arm with its runs and its results by workload, and all the arms of a report; see `grouping.group`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cifar.record.names import in_order
-from cifar.report import limits, pooling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,18 +71,6 @@ class Arms:
         names = {arm.records[0].arm for arm in over.values()}
         others = {name: arm for name, arm in self.each.items() if arm.records[0].arm not in names}
         return dict(sorted({**over, **others}.items(), key=lambda item: item[1].device != "cpu"))
-
-
-def group(records: Sequence[Record], *, pool: bool = True) -> Arms:
-    """Return the arms of the records; what cannot be true in them is a failure, as `limits.sound` says.
-
-    Arms that several nodes measured are taken over their nodes too, unless `pool` is off (see `pooling.pools`).
-    """
-    each = {name: limits.sound(Arm(name, runs)) for name, runs in by_arm(records).items()}
-    pools = pooling.pools(record for arm in each.values() for record in arm.records) if pool else {}
-    pooled = {name: Arm(name, runs) for name, runs in pools.items()}
-    over = {name: Arm(name, pooling.means(runs)) for name, runs in pools.items()}
-    return Arms(each, pooled, over)
 
 
 def by_arm(records: Iterable[Record]) -> dict[str, list[Record]]:

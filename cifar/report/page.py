@@ -12,10 +12,10 @@ from cifar.record import archive
 from cifar.record.files import replace
 from cifar.record.reading import nothing_collected
 from cifar.report import answer, escape, nodes, results_csv, view
-from cifar.report.arms import group
 from cifar.report.comparison import MARGIN
 from cifar.report.figures.style import save
 from cifar.report.gaps import gaps
+from cifar.report.grouping import group
 from cifar.report.pairing import compared
 from cifar.report.pictures import pictures, shown
 from cifar.report.rendering import template

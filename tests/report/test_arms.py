@@ -1,11 +1,11 @@
-"""Arms: which runs are one arm, in which order, and what stands for the nodes that measured one."""
+"""Arms: which runs are one arm, and in which order."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cifar.record.reading import load
-from cifar.report.arms import Arm, by_arm, by_workload, group
+from cifar.report.arms import Arm, by_arm, by_workload
 
 from .handmade import made
 
@@ -66,19 +66,3 @@ def test_by_workload_has_a_gap_where_an_arm_has_no_number() -> None:
         "forward[batch=1,input=host]": ["gpu"],
         "startup[stage=import]": ["cpu"],
     }
-
-
-def test_arms_of_several_nodes_are_one_beside_the_others(write: Write, tmp_path: Path) -> None:
-    """Two nodes' CPUs are one arm with all runs, or with a record a node; where nothing is pooled each is itself."""
-    for day, node in enumerate(("n1", "n2"), start=1):
-        facts = {"node": {"hostname": node}}
-        for run in (1, 2):
-            write(tmp_path / node, "cpu", run, campaign=node, day=day, environment=facts, seed=day)
-    write(tmp_path / "n1", "gpu", 1, campaign="n1", environment={"node": {"hostname": "n1"}})
-    records = load(tmp_path / "n1", tmp_path / "n2")
-    arms = group(records)
-    assert list(arms.each) == ["cpu@n1", "cpu@n2", "gpu"]
-    assert {name: len(arm.records) for name, arm in arms.by_run.items()} == {"cpu over 2 nodes": 4, "gpu": 1}
-    assert {name: len(arm.records) for name, arm in arms.by_node.items()} == {"cpu over 2 nodes": 2, "gpu": 1}
-    apart = group(records, pool=False)
-    assert apart.by_run == apart.by_node == apart.each

@@ -43,7 +43,7 @@ from pathlib import Path
 from cifar.lesson import page
 from cifar.report.figures import rounds, speed, style
 from cifar.record.reading import load
-from cifar.report.arms import group
+from cifar.report.grouping import group
 import numpy as np
 folder = Path(sys.argv[2])
 arms = group(load(Path(sys.argv[1]))).each
