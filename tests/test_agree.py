@@ -23,8 +23,14 @@ def agree(*arguments):
 
 
 @pytest.fixture
-def compare(small, capsys):
-    """A function that compares two files of sides in this process; its exit code, output and errors."""
+def compare(small, capsys, monkeypatch):
+    """A function that compares two sides in this process; its exit code, output and errors.
+
+    No device is claimed, for a process that has used TensorFlow by then cannot.
+    """
+    from cifar.backend import tensorflow
+
+    monkeypatch.setattr("cifar.cli.agree.claim", lambda name: tensorflow.Device(name, "/device:CPU:0", "cpu", 1))
 
     def compare(one, other):
         code = cli.main(["agree", str(one), str(other), "--dataset", str(small)])
