@@ -118,20 +118,6 @@ def test_another_task_is_refused(side, compare):
     assert "the sides were computed with other weights or another batch; make both anew" in errors
 
 
-def test_triton_is_imported_before_tensorflow(tmp_path):
-    """PyTorch's Triton, imported after TensorFlow, would crash the process."""
-    (tmp_path / "triton.py").write_text("import sys; print('tensorflow' in sys.modules)")
-    code = "from contextlib import suppress; from cifar.cli.train import use_tensorflow\n"
-    code += "with suppress(ModuleNotFoundError): use_tensorflow('torch')  # PyTorch itself need not be there\n"
-    code += "print(*sys.modules)"
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"]
-    before, modules = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split(
-        "\n", 1
-    )
-    assert before == "False"
-    assert "tensorflow" in modules.split()
-
-
 def test_a_side_that_crashes_is_named(small, capsys, monkeypatch):
     """A process that a signal ends says nothing by itself."""
     monkeypatch.setattr("cifar.cli.agree._computed", lambda *_: -11)

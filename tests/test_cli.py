@@ -57,20 +57,6 @@ with terminal.progress_bar() as progress:
     assert "a result" not in drawn
 
 
-@pytest.mark.parametrize(("end", "code"), [("pass", 0), ("os.abort()", -6), ("raise SystemExit(3)", 3)])
-def test_only_notices_are_left_out(end, code):
-    """What a library writes to stderr passes, its known notices do not; nothing is lost in a crash, nor thereafter."""
-    program = f"""import os
-from cifar.cli import terminal
-with terminal.without("a known notice"):
-    os.write(2, b"I0000 a known notice\\nE0000 an error\\nlast words")
-    {end}
-os.write(2, b", a known notice later")"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == code
-    assert done.stderr == "E0000 an error\nlast words" + ", a known notice later" * (code == 0)
-
-
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["bench", "--quick", "--thorough"], ["compare"]])
 def test_wrong_usage(arguments, capsys):
     """Wrong words are exit code 2 and a usage line."""

@@ -87,7 +87,7 @@ def test_settings_of_a_user_change_nothing(tiny, plain, tmp_path, text, variable
 def test_data_of_keras_is_found_still(monkeypatch, tmp_path):
     """CIFAR-10 is looked for where a user keeps Keras's downloads, though the settings there were not read."""
     program = (
-        "from cifar.cli.train import use_tensorflow; use_tensorflow(); import keras, os;"
+        "from cifar.backend.loading import load; load(); import keras, os;"
         "print(os.environ['KERAS_HOME'], os.environ['KERAS_BACKEND'], keras.config.backend())"
     )
     environ = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax"}

@@ -14,9 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cifar.backend.loading import load
 from cifar.cli.data import ready
 from cifar.cli.terminal import MissingDeviceError, check_new, console
-from cifar.cli.train import GATE, claim, use_tensorflow
+from cifar.cli.train import GATE, claim
 from cifar.node import process
 from cifar.record import files
 from cifar.record.text import plain
@@ -166,7 +167,7 @@ def _claim_other(backend: str, name: str) -> tuple[Any, Callable[..., Any]]:
     if number is not None and (reason := _missing(backend, number)):
         message = f"{backend}:{name} cannot be had: {reason}"
         raise MissingDeviceError(message)
-    use_tensorflow(backend)  # where the network runs; the module imports TensorFlow all the same
+    load(backend)  # where the network runs; the module imports TensorFlow all the same
     return contextlib.nullcontext(), placement.watch_results("cpu" if on_cpu else "gpu")
 
 
@@ -232,7 +233,7 @@ def _check_numbers(found: dict[str, Any], facts: dict[str, str]) -> None:
 
 def _compared(options: argparse.Namespace, data: Path, one: dict[str, Any], other: dict[str, Any]) -> int:
     """Print each distance in units of its tolerance, the largest last; 1 where one is beyond."""
-    use_tensorflow()
+    load()
     device = claim("cpu")
     from rich.markup import escape
     from rich.table import Table

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cifar.backend.loading import load
 from cifar.cli.data import ready
 from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, console, interruptible, new_folder, say, take_devices
-from cifar.cli.train import claim, seed, use_tensorflow
+from cifar.cli.train import claim, seed
 from cifar.lesson import parts as lessons
 from cifar.record import files
 from cifar.record.unmeasurable import Unmeasurable
@@ -169,7 +170,7 @@ def _data(options: argparse.Namespace, parts: Sequence[Part]) -> Path:
     """The dataset's file; for a lesson that is resumed, the one that it began with."""
     begun = [part.folder for part in parts if part.has_begun]
     if options.resume and begun:
-        use_tensorflow()
+        load()
         from cifar.lesson import run as runs
 
         return runs.check_dataset(runs.load(begun[0]), options.dataset)

@@ -7,13 +7,12 @@ import errno
 import io
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
@@ -176,34 +175,6 @@ def console() -> Console:
 
     is_terminal = sys.stdout.isatty()
     return Console(force_terminal=is_terminal, width=None if is_terminal else _WIDTH_OF_FILES)
-
-
-_READER = """import sys
-for line in sys.stdin.buffer:
-    if not any(notice.encode() in line for notice in sys.argv[1:]):
-        sys.stderr.buffer.write(line)
-        sys.stderr.flush()
-"""
-
-
-@contextlib.contextmanager
-def without(*notices: str) -> Iterator[None]:
-    """Leave the lines that hold one of `notices` out of what this process and its libraries write to stderr meanwhile.
-
-    All others pass as they come, through a process of its own, so that the last words of a crash are not lost.
-    """
-    command = [sys.executable, "-I", "-S", "-c", _READER, *notices]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as reader:
-        stream = cast("IO[bytes]", reader.stdin)
-        sys.stderr.flush()
-        before = os.dup(2)
-        os.dup2(stream.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(before, 2)
-            os.close(before)
 
 
 @contextlib.contextmanager

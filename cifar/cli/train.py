@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import importlib.util
-import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cifar.backend.loading import load
 from cifar.cli.data import ready
 from cifar.cli.terminal import (
     INTERRUPTED,
@@ -21,52 +18,19 @@ from cifar.cli.terminal import (
     new_folder,
     progress_bar,
     say,
-    without,
 )
 from cifar.record import files
 from cifar.record.runfolder import ANSWERS, LARGEST_SEED, MOST_EPOCHS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from cifar.backend.tensorflow import Device
     from cifar.lesson.run import Run
 
 GATE = 1
 _EPOCHS = 10
-_TORCH = "KERAS_TORCH_DEVICE"
-"""The variable by which `cifar agree` chooses PyTorch's device."""
 _SHOWN = 24
-
-
-def use_tensorflow(backend: str = "tensorflow") -> None:
-    """Choose Keras's backend and import TensorFlow and Keras, without what they say unasked and without settings.
-
-    Call it before anything else imports one of the two.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors only
-    # These two come at any level: that oneDNN is on, as is recorded, and that this goes to stderr.
-    notices = ("oneDNN custom operations are on", "log messages before absl::InitializeLog()")
-    if "tensorflow" not in sys.modules and importlib.util.find_spec("tensorflow"):
-        if backend == "torch" and importlib.util.find_spec("triton"):
-            # After TensorFlow, whose LLVM all can see, it crashes the process (tensorflow/tensorflow#124205).
-            importlib.import_module("triton")
-        with _without_settings(backend), without(*notices):
-            importlib.import_module("tensorflow")
-            importlib.import_module("keras")  # some versions of TensorFlow have done it by now
-    os.environ["KERAS_BACKEND"] = backend
-
-
-@contextlib.contextmanager
-def _without_settings(backend: str) -> Iterator[None]:
-    """Hide a user's `keras.json` and variables from Keras, which reads them once, when it is imported."""
-    users = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("KERAS_") and name != _TORCH}
-    os.environ |= {"KERAS_BACKEND": backend, "KERAS_HOME": os.devnull}  # a folder that can have no keras.json
-    try:
-        yield
-    finally:
-        del os.environ["KERAS_HOME"]
-        os.environ |= users  # Keras's downloads, CIFAR-10 among them, lie in the user's own folder
 
 
 def claim(name: str, *, deterministic: bool = False) -> Device:
@@ -77,7 +41,7 @@ def claim(name: str, *, deterministic: bool = False) -> Device:
     """
     from cifar.backend import device, survey
 
-    use_tensorflow()
+    load()
     try:
         claimed = device.claim(name)
     except ModuleNotFoundError as error:
@@ -137,7 +101,7 @@ def _part(text: str) -> float:
 
 def _train(options: argparse.Namespace) -> int:
     """Train, and print each epoch."""
-    use_tensorflow()
+    load()
     from cifar.lesson import run as runs
 
     with interruptible():
@@ -304,7 +268,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     """Evaluate, print and write `evaluation.json`."""
-    use_tensorflow()
+    load()
     from cifar.backend import placement
     from cifar.lesson import run as runs
     from cifar.workload import training
@@ -337,7 +301,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     """Predict every validation image, write them all and draw the first."""
-    use_tensorflow()
+    load()
     import numpy as np
 
     from cifar.backend import placement
