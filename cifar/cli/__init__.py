@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ADDED = (
-    *(node.add_doctor, lesson.add_devices, data.add_prepare, data.add_data),
+    *(node.add_doctor, node.add_devices, data.add_prepare, data.add_data),
     *(bench.add_bench, report.add_compare, report.add_report, node.add_replay),
-    *(lesson.add_lesson, lesson.add_model, train.add_train, train.add_evaluate, train.add_predict, agree.add_agree),
+    *(lesson.add_lesson, train.add_model, train.add_train, train.add_evaluate, train.add_predict, agree.add_agree),
 )
 """The commands in the order of the help: look at the node and the data; measure; teach."""
 

@@ -1,117 +1,22 @@
-"""From the command line through the lesson: its devices, its network, and all of its steps into one folder."""
+"""From the command line through the lesson: all of its steps, on each device, into one folder."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifar.backend.loading import load
 from cifar.cli.data import ready
-from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, console, interruptible, new_folder, say, take_devices
-from cifar.cli.train import claim, seed
+from cifar.cli.terminal import INTERRUPTED, NOTHING_MEASURED, interruptible, new_folder, say, take_devices
+from cifar.cli.train import seed
 from cifar.lesson import parts as lessons
 from cifar.record import files
-from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from cifar.lesson.parts import Part
-
-
-def add_devices(commands: Any) -> None:
-    """`cifar devices`."""
-    parser = commands.add_parser("devices", help="which devices this node has, and why a GPU is missing")
-    parser.set_defaults(command=_devices)
-
-
-def _devices(_options: argparse.Namespace) -> int:
-    """Print devices and versions, and for a missing GPU the reason and the remedy."""
-    from cifar.measure.doctor import software
-
-    if broken := [finding for finding in software.imported() if finding.status == "fail"]:
-        message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
-        raise ValueError(message)
-    from rich.table import Table
-
-    from cifar.backend import missing, survey
-    from cifar.node import computer, gpus, packages
-
-    facts, node = survey.observe(), computer.describe()
-    table = Table(title="Devices")
-    for column in ("--device", "model", "processors", "memory"):
-        table.add_column(column)
-    allotted = f"{node['cpus']} of {node['logical_cores']}"
-    table.add_row("cpu", _fact(node["cpu_model"]), allotted, _gibibytes(node["memory_bytes"]))
-    listed = gpus.nvidia()["gpus"]
-    if facts.computes:
-        for number, gpu in enumerate(listed if isinstance(listed, list) else [listed] * len(facts.gpus)):
-            known = {"name": gpu} if isinstance(gpu, Unmeasurable) else gpu
-            memory = _gibibytes(known.get("memory_bytes"))
-            table.add_row(f"gpu:{number}" if number else "gpu", _fact(known.get("name")), "", memory)
-    console().print(table)
-    if facts.computes:
-        print("A GPU computes here: --device gpu uses it, --device cpu does not.")
-    else:
-        print(f"No GPU: {missing.explain(facts)}")
-        print("All that runs here runs on the CPU.")
-    versions = dict(packages.installed())
-    names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "h5py", "cifar-bench")
-    shown = [f"{name} {versions[name]}" for name in names if name in versions]
-    print(f"Versions: Python {sys.version.split()[0]}, {', '.join(shown)}")
-    print(f"CUDA that TensorFlow was built with: {facts.cuda_version or 'none'}; driver: {facts.driver or 'none'}")
-    return 0
-
-
-def _fact(value: object) -> str:
-    """A fact, or the reason why there is none."""
-    return value.reason if isinstance(value, Unmeasurable) else str(value)
-
-
-def _gibibytes(value: object) -> str:
-    """Bytes in GiB; for anything else "not known"."""
-    return f"{value / 2**30:.1f} GiB" if isinstance(value, int) else "not known"
-
-
-def add_model(commands: Any) -> None:
-    """`cifar model`."""
-    parser = commands.add_parser("model", help="the network: layers, shapes, parameters, FLOP and activations")
-    parser.set_defaults(command=_model)
-
-
-def _model(_options: argparse.Namespace) -> int:
-    """Print the network's layers, for one image."""
-    from rich.table import Table
-
-    claim("cpu")
-    from cifar.workload import cost, model
-
-    network = model.build()
-    layers = cost.layers(network)
-    table = Table(title="The lesson's network, for one image of 32 x 32 x 3", show_footer=True)
-    parameters, activations = (sum(getattr(layer, name) for layer in layers) for name in ("parameters", "activations"))
-    table.add_column("layer", "together")
-    table.add_column("kind")
-    for column, total in (
-        ("output", ""),
-        ("parameters", f"{parameters:,}"),
-        ("FLOP", f"{cost.forward_flop(network):,}"),
-        ("activations", f"{activations:,}"),
-    ):
-        table.add_column(column, total, justify="right")
-    for layer in layers:
-        shape = "x".join(map(str, layer.shape))
-        numbers = (f"{number:,}" for number in (layer.parameters, layer.flop, layer.activations))
-        table.add_row(layer.name, layer.kind, shape, *numbers)
-    console().print(table)
-    print("FLOP: multiplications and additions of the forward pass; activations: float32 numbers, 4 bytes each.")
-    print(f"A training step costs {cost.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
-    return 0
-
-
-# --- all of it
 
 
 def add_lesson(commands: Any) -> None:

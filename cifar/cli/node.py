@@ -1,4 +1,4 @@
-"""From the command line to this node: what is wrong with it, and what repeats a result: `cifar doctor`, `replay`."""
+"""From the command line to this node: `doctor` examines it, `devices` lists what is there, `replay` repeats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifar.cli.terminal import NOT_COMPARABLE, say
+from cifar.cli.terminal import NOT_COMPARABLE, console, say
+from cifar.record.unmeasurable import Unmeasurable
 
 if TYPE_CHECKING:
     import argparse
@@ -69,6 +70,60 @@ def _folded(finding: Finding) -> str:
     if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{STYLES[finding.status]}m{finding.status}\x1b[0m{text.removeprefix(finding.status)}"
+
+
+def add_devices(commands: Any) -> None:
+    """`cifar devices`."""
+    parser = commands.add_parser("devices", help="which devices this node has, and why a GPU is missing")
+    parser.set_defaults(command=_devices)
+
+
+def _devices(_options: argparse.Namespace) -> int:
+    """Print devices and versions, and for a missing GPU the reason and the remedy."""
+    from cifar.measure.doctor import software
+
+    if broken := [finding for finding in software.imported() if finding.status == "fail"]:
+        message = "; ".join(f"{finding.said} -> {finding.remedy}" for finding in broken)
+        raise ValueError(message)
+    from rich.table import Table
+
+    from cifar.backend import missing, survey
+    from cifar.node import computer, gpus, packages
+
+    facts, node = survey.observe(), computer.describe()
+    table = Table(title="Devices")
+    for column in ("--device", "model", "processors", "memory"):
+        table.add_column(column)
+    allotted = f"{node['cpus']} of {node['logical_cores']}"
+    table.add_row("cpu", _fact(node["cpu_model"]), allotted, _gibibytes(node["memory_bytes"]))
+    listed = gpus.nvidia()["gpus"]
+    if facts.computes:
+        for number, gpu in enumerate(listed if isinstance(listed, list) else [listed] * len(facts.gpus)):
+            known = {"name": gpu} if isinstance(gpu, Unmeasurable) else gpu
+            memory = _gibibytes(known.get("memory_bytes"))
+            table.add_row(f"gpu:{number}" if number else "gpu", _fact(known.get("name")), "", memory)
+    console().print(table)
+    if facts.computes:
+        print("A GPU computes here: --device gpu uses it, --device cpu does not.")
+    else:
+        print(f"No GPU: {missing.explain(facts)}")
+        print("All that runs here runs on the CPU.")
+    versions = dict(packages.installed())
+    names = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "h5py", "cifar-bench")
+    shown = [f"{name} {versions[name]}" for name in names if name in versions]
+    print(f"Versions: Python {sys.version.split()[0]}, {', '.join(shown)}")
+    print(f"CUDA that TensorFlow was built with: {facts.cuda_version or 'none'}; driver: {facts.driver or 'none'}")
+    return 0
+
+
+def _fact(value: object) -> str:
+    """A fact, or the reason why there is none."""
+    return value.reason if isinstance(value, Unmeasurable) else str(value)
+
+
+def _gibibytes(value: object) -> str:
+    """Bytes in GiB; for anything else "not known"."""
+    return f"{value / 2**30:.1f} GiB" if isinstance(value, int) else "not known"
 
 
 def add_replay(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""From the command line to a network that is trained, evaluated and asked, each on a device that is named."""
+"""From the command line to the network: shown, trained, evaluated and asked, each on a device that is named."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cifar.cli.data import ready
 from cifar.cli.terminal import (
     INTERRUPTED,
     MissingDeviceError,
+    console,
     interruptible,
     new_folder,
     progress_bar,
@@ -53,6 +54,42 @@ def claim(name: str, *, deterministic: bool = False) -> Device:
 
         tensorflow.make_deterministic()
     return claimed
+
+
+def add_model(commands: Any) -> None:
+    """`cifar model`."""
+    parser = commands.add_parser("model", help="the network: layers, shapes, parameters, FLOP and activations")
+    parser.set_defaults(command=_model)
+
+
+def _model(_options: argparse.Namespace) -> int:
+    """Print the network's layers, for one image."""
+    from rich.table import Table
+
+    claim("cpu")
+    from cifar.workload import cost, model
+
+    network = model.build()
+    layers = cost.layers(network)
+    table = Table(title="The lesson's network, for one image of 32 x 32 x 3", show_footer=True)
+    parameters, activations = (sum(getattr(layer, name) for layer in layers) for name in ("parameters", "activations"))
+    table.add_column("layer", "together")
+    table.add_column("kind")
+    for column, total in (
+        ("output", ""),
+        ("parameters", f"{parameters:,}"),
+        ("FLOP", f"{cost.forward_flop(network):,}"),
+        ("activations", f"{activations:,}"),
+    ):
+        table.add_column(column, total, justify="right")
+    for layer in layers:
+        shape = "x".join(map(str, layer.shape))
+        numbers = (f"{number:,}" for number in (layer.parameters, layer.flop, layer.activations))
+        table.add_row(layer.name, layer.kind, shape, *numbers)
+    console().print(table)
+    print("FLOP: multiplications and additions of the forward pass; activations: float32 numbers, 4 bytes each.")
+    print(f"A training step costs {cost.training_flop(network):,} FLOP an image: forward, and back for the gradients.")
+    return 0
 
 
 def add_train(commands: Any) -> None:
