@@ -302,3 +302,30 @@ def test_nohup_outlives_its_terminal():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        (["--allow", "zzz"], "no field of a fingerprint; there are backend"),
+        (["--fail-on", "x"], "write slower:5%"),
+        (["--margin", "nan"], "no margin above 0"),
+        (["--margin", "5"], "no margin above 0"),
+        (["--margin", "-1"], "no margin above 0"),
+    ],
+)
+@pytest.mark.parametrize("command", [["report", "r"], ["compare", "r"], ["bench"]])
+def test_slips_of_a_judgement_are_told_first(capsys, command, option, word):
+    """A field, a gate or a margin that there cannot be is wrong usage, before anything is read, measured or written."""
+    assert cifar(*command, *option) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_package_that_cannot_be_imported(tmp_path):
+    """A foreign package that breaks ours is a sentence that names the doctor."""
+    (tmp_path / "numpy.py").write_text("raise ImportError('foreign numpy')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-P", "-m", "cifar", "data", "info"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, "foreign numpy" in done.stderr, "cifar doctor" in done.stderr) == (2, True, True)
+    assert "Traceback" not in done.stderr

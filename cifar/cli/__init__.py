@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         say(f"cifar {options.name}: {error}")
         return WRONG_USAGE
+    except ImportError as error:
+        say(f"cifar {options.name}: a package cannot be imported ({error}): `cifar doctor` says which, and what to do")
+        return WRONG_USAGE
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -57,10 +57,6 @@ def add_bench(commands: Any) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     """Measure, report, and judge."""
-    from cifar.report import gate
-
-    if options.fail_on:
-        gate.loss(options.fail_on)  # a slip is told now, not after the measurement
     if options.deadline is not None and not 0 < options.deadline < _LONGEST:
         message = f"--deadline {options.deadline:g}: give the seconds that one run may take, above 0"
         raise ValueError(message)

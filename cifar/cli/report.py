@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from cifar.cli.terminal import NOT_COMPARABLE, NOTHING_MEASURED, console, say
 from cifar.record.text import plain
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from cifar.record.model import Record
@@ -29,14 +29,46 @@ def _print(text: str) -> None:
 
 def add_judgement(parser: argparse.ArgumentParser) -> None:
     """The options of every command that compares."""
-    parser.add_argument("--margin", type=float, default=0.05, help="ratios within it are EQUIVALENT (default: 0.05)")
-    parser.add_argument(
-        "--fail-on", metavar="slower:5%", help="exit with 1 when a workload is that much slower or fails"
-    )
+    parser.add_argument("--margin", type=_margin, default=0.05, help="ratios within it are EQUIVALENT (default: 0.05)")
+    slower = "exit with 1 when a workload is that much slower or fails"
+    parser.add_argument("--fail-on", type=_gate, metavar="slower:5%", help=slower)
     parser.add_argument("--strict", action="store_true", help="exit with 5 when a workload is INCONCLUSIVE")
-    parser.add_argument(
-        "--allow", action="append", default=[], metavar="FIELD", help="compare although FIELD differs; may be repeated"
-    )
+    differs = "compare although FIELD differs; may be repeated"
+    parser.add_argument("--allow", type=_field, action="append", default=[], metavar="FIELD", help=differs)
+
+
+def _margin(text: str) -> float:
+    """A margin of equivalence, above 0 and below 1."""
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = 0.0
+    if not 0 < margin < 1:
+        message = f"{text[:20]} is no margin above 0 and below 1, such as 0.05 for 5 %"
+        raise argparse.ArgumentTypeError(message)
+    return margin
+
+
+def _gate(text: str) -> str:
+    """A gate, as it was written; a slip is told before anything is measured or written."""
+    from cifar.report import gate
+
+    try:
+        gate.loss(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _field(text: str) -> str:
+    """A field of the fingerprint, which may differ."""
+    from cifar.record.fingerprint import fingerprint
+
+    fields = sorted(fingerprint({}))
+    if text not in fields:
+        message = f"{text[:40]!r} is no field of a fingerprint; there are {', '.join(fields)}"
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def add_compare(commands: Any) -> None:

@@ -27,6 +27,9 @@ def read(result: Path) -> tuple[Plan, Facts]:
     The facts that a repeat rests on are there and have the form of what they say they are.  Raises FileNotFoundError
     or ValueError where there is no plan or no record of a run, or where a fact is missing or has another form.
     """
+    if not archive.exists(result):
+        message = f"{result}: there is no such file or folder: name a campaign's folder, or one of its records"
+        raise FileNotFoundError(message)
     folder = result if archive.is_folder(result) else result.parent
     plan = campaign.resume(folder)
     if archive.is_file(result) and result.name != campaign.PLAN:

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 SUFFIX = ".zip"
 MOST_MEMBERS = 2_000
 """Of an archive, far more than a campaign has files."""
+LONGEST = 1_000
+"""Letters in a member's name at most."""
 
 
 def split(path: Path) -> tuple[Path, str] | None:
@@ -84,8 +86,9 @@ def names(archive: Path) -> list[str]:
         raise ValueError(message)
     for name in found:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or path.as_posix() != name:
-            message = f"{archive} holds {name!r}, which is no name in a folder: make it anew"
+        is_plain = name.isprintable() and len(name) <= LONGEST
+        if not is_plain or path.is_absolute() or ".." in path.parts or path.as_posix() != name:
+            message = f"{archive} holds {name[:100]!r}, which is no name in a folder: make it anew"
             raise ValueError(message)
     return sorted(found)
 

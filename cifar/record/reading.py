@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from importlib import resources
@@ -180,8 +181,13 @@ def _wrong(content: Any, path: Path) -> str:
 
 
 def _named_otherwise(own: Mapping[str, Any], path: Path) -> str:
-    """Which run a file holds that lies in a campaign's folder under another run's name; empty where it does not."""
-    if path.name == f"{own['arm']}-{own['run']}.json" or not is_run(path):
+    """Which run a file holds that has the name of another run; empty where it has not.
+
+    Such a name is one that a run of the campaign has by its plan, or that only a run has: `cpu#2-1.json`.
+    """
+    if path.name == f"{own['arm']}-{own['run']}.json":
+        return ""
+    if not is_run(path) and not re.fullmatch(r"(cpu|gpu(:\d+)?)(#\d+)?-[1-9]\d*\.json", path.name):
         return ""
     return f"run {own['run']} of arm {own['arm']}"
 

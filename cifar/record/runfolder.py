@@ -109,8 +109,8 @@ def _valid(path: Path, kind: str, remedy: str) -> Facts:
 
 
 def _shown(value: object) -> str:
-    """What a file holds, short and fit for a terminal."""
-    return plain(str(value)[:200])
+    """What a file holds, short and on one line of a terminal."""
+    return plain(str(value)[:200]).replace("\n", "\\n")
 
 
 @functools.cache

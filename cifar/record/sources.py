@@ -50,6 +50,8 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> Sources:
 
 def remedy(path: Path) -> str:
     """Return what to do about a file that is no record: remove it only where it is a campaign's own."""
+    if archive.split(path):
+        return f"pack the campaign's folder anew, or name another one, {MEASURE}"
     if is_run(path):
         return "remove the file and continue with `cifar bench --resume`, which measures that run again"
     return f"name another file or folder, {MEASURE}"

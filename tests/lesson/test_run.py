@@ -470,3 +470,10 @@ def test_other_batches_are_not_continued(copy):
     run = edited(copy, "epochs", 0, "order", to="00" * 32)
     with pytest.raises(ValueError, match="epoch 1 had other batches"):
         next(runs.train(run, 2))
+
+
+def test_schema_of_several_lines_is_shown_in_one(copy):
+    """What a file says for its schema is shown on one line, whatever it is."""
+    with pytest.raises(ValueError, match=r"has schema \\n; touch victim, and this version") as caught:
+        changed(copy, schema="\n; touch victim")
+    assert "\n" not in str(caught.value)

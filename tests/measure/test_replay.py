@@ -63,6 +63,13 @@ def test_nothing_to_read(tmp_path):
         replay.read(tmp_path / "a")
 
 
+@pytest.mark.parametrize("name", ["cpu-9.json", "none"])
+def test_no_such_result(tmp_path, capsys, name):
+    """A record or folder that is not there is named as it was given."""
+    assert cli.main(["replay", str(tmp_path / name)]) == 2
+    assert f"{name}: there is no such file or folder" in capsys.readouterr().err
+
+
 def test_options_are_the_plan(monkeypatch):
     """The options of the printed command, parsed by `cifar bench` itself, are those of the plan."""
     parsed = []

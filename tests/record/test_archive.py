@@ -72,6 +72,12 @@ def test_name_that_leads_out(tmp_path, name):
         reading.load(pack(tmp_path / "kept.zip", {name: "{}"}))
 
 
+def test_remedy_of_a_packed_record(tmp_path):
+    """Nobody can go on with a campaign in an archive: the advice is to pack it anew."""
+    with pytest.raises(ValueError, match="pack the campaign's folder anew"):
+        reading.load(pack(tmp_path / "kept.zip", {"cpu-1.json": "{"}))
+
+
 def test_bomb(tmp_path):
     """A member that unpacks to gigabytes is refused by its first bytes."""
     path = pack(tmp_path / "kept.zip", {"cpu-1.json": "[" + " " * (files.LARGEST + 10)})

@@ -73,3 +73,17 @@ def test_a_run_under_the_name_of_another_is_refused(results, write):
     path.rename(path.with_name("cpu-3.json"))
     with pytest.raises(ValueError, match=re.escape("cpu-3.json contradicts its name: it holds run 2 of arm cpu")):
         reading.load(results / "monday")
+
+
+@pytest.mark.parametrize("name", ["cpu-2.json", "cpu#2-1.json", "gpu-1.json", "gpu:1-1.json"])
+def test_name_of_another_run_without_a_plan(write, tmp_path, name):
+    """A name that only a run has is that of the run which the record tells of, in a folder without a plan too."""
+    write(tmp_path).rename(tmp_path / name)
+    with pytest.raises(ValueError, match="contradicts its name: it holds run 1 of arm cpu"):
+        reading.load(tmp_path)
+
+
+def test_name_of_somebodys_own(write, tmp_path):
+    """A record that was given another name is read."""
+    write(tmp_path).rename(tmp_path / "before-1.json")
+    assert len(reading.load(tmp_path)) == 1

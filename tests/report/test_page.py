@@ -58,20 +58,18 @@ def test_allowed_fields_are_printed(report: Any) -> None:
 
 def test_command_writes_the_report_again(report: Any, write: Write, tmp_path: Path) -> None:
     """The command has all options that are not the default, as a shell takes them, and it does what it says."""
-    options = {"allow": ["a field", "keras"], "margin": 0.0725}
+    options = {"allow": ["numpy", "keras"], "margin": 0.0725}
     found = report({"cpu": {}, "gpu": {"fingerprint": {"keras": "3.16"}}}, runs=(1,), **options)
     assert found.refused
-    command = (
-        f"cifar report {tmp_path}/campaign '--allow=a field' --allow=keras --margin=0.0725 --out={tmp_path}/report"
-    )
+    command = f"cifar report {tmp_path}/campaign --allow=numpy --allow=keras --margin=0.0725 --out={tmp_path}/report"
     content = found.markdown.read_text(encoding="utf-8")
     assert f"`{command}` writes this report again." in content
     found.markdown.unlink()
     assert cli.main(shlex.split(command)[1:]) == 3
     assert found.markdown.read_text(encoding="utf-8") == content
-    folder = write(tmp_path / "alone", workloads=WORKLOADS).parent
+    folder = write(tmp_path / "all alone", workloads=WORKLOADS).parent
     plain = page.write(load(folder), folder)
-    assert f"`cifar report {folder}` writes this report again." in plain.markdown.read_text(encoding="utf-8")
+    assert f"`cifar report '{folder}'` writes this report again." in plain.markdown.read_text(encoding="utf-8")
 
 
 def test_before_and_after_are_compared_with_themselves(write: Write, tmp_path: Path) -> None:
