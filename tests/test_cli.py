@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -329,3 +330,14 @@ def test_package_that_cannot_be_imported(tmp_path):
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, "foreign numpy" in done.stderr, "cifar doctor" in done.stderr) == (2, True, True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_damaged_plan_is_refused(tmp_path, capsys, command):
+    """A plan that cannot be read stands beside records that nobody can hold against it."""
+    archive = Path(__file__).parent.parent / "benchmarks" / "evidence" / "growth.zip"
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "growth")
+    (tmp_path / "growth" / "campaign.json").write_text("{")
+    assert cifar(command, tmp_path / "growth", *[tmp_path / "growth"] * (command == "compare")) == 2
+    assert "campaign.json is damaged" in capsys.readouterr().err

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"cifar {options.name}: {error}")
         return WRONG_USAGE
     except ImportError as error:
+        if (error.name or "").startswith("cifar"):
+            raise  # our own fault, which no installation mends
         say(f"cifar {options.name}: a package cannot be imported ({error}): `cifar doctor` says which, and what to do")
         return WRONG_USAGE
 

@@ -13,6 +13,7 @@ from cifar.record.text import plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cifar.measure.plan import Plan
     from cifar.record.model import Record
     from cifar.report.comparison import LeftOut
     from cifar.report.nodes import Spread
@@ -119,9 +120,10 @@ def _sides(baseline: str, candidate: str | None) -> tuple[list[Record], list[Rec
 
 def _arms(argument: str) -> dict[str, list[Record]]:
     """Arm to records of PATH or PATH@ARM."""
-    from cifar.record import reading
+    from cifar.record import archive, reading, sources
 
-    path, _, arm = argument.partition("@") if not Path(argument).exists() else (argument, "", "")
+    path, _, arm = argument.partition("@") if not archive.exists(Path(argument)) else (argument, "", "")
+    _plans(sources.find([path]).used)  # what contradicts its plan, or has a damaged one, is not compared
     arms: dict[str, list[Record]] = {}
     for found in reading.load(Path(path)):
         arms.setdefault(found.arm, []).append(found)
@@ -214,12 +216,16 @@ def _judged_nodes(spreads: Sequence[Spread], fail_on: str | None) -> int:
 
 def _missing_gpus(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Why a GPU is missing from the campaigns among `paths`, each reason once, with its remedy."""
-    from cifar.measure import campaign
-    from cifar.record import plan as planned_by
-
-    plans = [campaign.resume(path) for path in paths if planned_by.exists(path)]
-    whys = dict.fromkeys(plan.missing_gpu for plan in plans if plan.missing_gpu)
+    whys = dict.fromkeys(plan.missing_gpu for plan in _plans(paths) if plan.missing_gpu)
     return [(why.reason, why.remedy) for why in whys]
+
+
+def _plans(paths: Sequence[Path]) -> list[Plan]:
+    """The plans of the campaigns among `paths`; ValueError for one that is damaged."""
+    from cifar.measure import campaign
+    from cifar.record import plan
+
+    return [campaign.resume(path) for path in paths if plan.exists(path)]
 
 
 def _print_comparison(comparison: Any) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,17 +11,7 @@ import pytest
 from cifar.backend import missing, survey
 from cifar.backend.missing import GpuFacts
 
-
-def fresh(code, **environ):
-    """Run Python code in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+from .conftest import fresh
 
 
 class TestObserve:

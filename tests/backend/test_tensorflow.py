@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
 
 from cifar.backend import tensorflow
 
-
-def fresh(code, **environ):
-    """Run Python code in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+from .conftest import fresh
 
 
 @pytest.mark.slow

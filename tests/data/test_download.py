@@ -7,8 +7,6 @@ import fcntl
 import hashlib
 import http.server
 import os
-import shutil
-import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -234,21 +232,9 @@ def test_file_system_without_locks(
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_full_disk_leaves_nothing(server: Server, tmp_path: Path, ranges: bool) -> None:  # noqa: FBT001
+def test_a_full_disk_leaves_nothing(server: Server, small_disk: Path, ranges: bool) -> None:  # noqa: FBT001
     """On a really full disk (of 1 MB) the error says so and what to do, and nothing is left that fills it."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = shutil.which("mount")
-    if command is None:
-        pytest.skip("there is no mount command to make a small disk with")
-    mount = [command, "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
-    done = subprocess.run(mount, check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a small disk needs the right to mount: {done.stderr.strip()}")
-    try:
-        server.ranges = ranges
-        with pytest.raises(OSError, match="disk is full, and nothing was left behind: make room"):
-            fetch(server, disk)
-        assert [path.name for path in disk.iterdir()] == [".lock"]
-    finally:
-        subprocess.run([command.replace("mount", "umount"), str(disk)], check=True)
+    server.ranges = ranges
+    with pytest.raises(OSError, match="disk is full, and nothing was left behind: make room"):
+        fetch(server, small_disk)
+    assert [path.name for path in small_disk.iterdir()] == [".lock"]
